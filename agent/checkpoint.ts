@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { firstIssue } from "../protocol/codec.ts";
+import { FleetError } from "../protocol/errors.ts";
+import { Sha256, TaskId } from "../protocol/ids.ts";
+import { Alert } from "../protocol/messages.ts";
+import { AlarmSpec, DetectorSpec } from "../protocol/task.ts";
+
+const numbers = z.array(z.number()).readonly();
+
+/** models/detectors `Calibration`, as it comes from a file or another thread. */
+export const Calibration = z.object({
+  sigma: numbers,
+  scalerMean: numbers,
+  scalerSigma: numbers,
+  threshold: z.number(),
+  rows: z.number(),
+});
+
+/** models/scoring `AlarmState`. */
+const AlarmState = z.object({
+  recent: z.array(z.object({ row: z.number(), contributions: numbers.exactOptional() })).readonly(),
+  open: z
+    .object({
+      since: z.number(),
+      until: z.number(),
+      peakScore: z.number(),
+      quiet: z.number(),
+      contributions: numbers,
+    })
+    .exactOptional(),
+});
+
+/** The version that scores, with all that makes its scores what they are; its weights are in `versions/`. */
+export const Installed = z.object({
+  task: TaskId,
+  number: z.int().positive(),
+  sha256: Sha256,
+  detector: DetectorSpec,
+  alarm: AlarmSpec,
+  calibration: Calibration,
+});
+export type Installed = z.infer<typeof Installed>;
+
+/**
+ * Where the agent stands between two samples. One file, replaced as a whole: a restart finds version, threshold, hidden state and row of
+ * one and the same moment, whenever the process was killed.
+ */
+export const Checkpoint = z.object({
+  form: z.literal(1),
+  /** Which data the rows are counted in. */
+  source: z.string(),
+  /** Time of row 0 where the data have no time of their own. */
+  startedMs: z.number(),
+  /** The next row to be read, and how many had a score. */
+  row: z.int().nonnegative(),
+  scored: z.int().nonnegative(),
+  installed: Installed.nullable(),
+  /** StreamScorer.state(), base64 of float32. */
+  scorer: z.string().nullable(),
+  alarm: AlarmState.nullable(),
+  /** Id of the onset of the alarm that is open. */
+  onset: z.string().nullable(),
+  /** Alerts of rows before `row` that may not be in the spool yet. */
+  raised: z.array(Alert),
+});
+export type Checkpoint = z.infer<typeof Checkpoint>;
+
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  return Buffer.from(JSON.stringify(checkpoint));
+}
+
+/** Throws CORRUPT. */
+export function parseCheckpoint(bytes: Uint8Array): Checkpoint {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString());
+  } catch (cause) {
+    throw new FleetError("CORRUPT", "the checkpoint is not JSON", { cause });
+  }
+  const parsed = Checkpoint.safeParse(value);
+  if (!parsed.success)
+    throw new FleetError("CORRUPT", `the checkpoint is not whole: ${firstIssue(parsed.error)}`);
+  return parsed.data;
+}
+
+export function floatsToText(values: Float32Array): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
+}
+
+export function textToFloats(text: string): Float32Array {
+  const bytes = new Uint8Array(Buffer.from(text, "base64"));
+  return new Float32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
+}

@@ -1,0 +1,75 @@
+import { FleetError } from "../protocol/errors.ts";
+import { limits } from "../protocol/limits.ts";
+
+/** How the lines of a stream are written; the first good one fixes it. */
+export type LineForm =
+  | { readonly kind: "array"; readonly channels: number; readonly names: readonly string[] | undefined }
+  | { readonly kind: "object"; readonly channels: number; readonly names: readonly string[] };
+
+export interface Sample {
+  /** (channels) */
+  readonly values: Float32Array;
+  readonly atMs: number | undefined;
+}
+
+/** The key of an object line that is the sample's time: milliseconds since 1970, or a date in ISO 8601. */
+const timeKey = "t";
+
+/** The form of a stream from one of its lines. Throws BAD_INPUT with what is wrong with the line. */
+export function formOf(text: string): LineForm {
+  const value = parseLine(text);
+  const names = Array.isArray(value) ? undefined : Object.keys(value).filter((key) => key !== timeKey);
+  const channels = Array.isArray(value) ? value.length : names!.length;
+  if (channels < 1 || channels > limits.channels)
+    throw bad(`it has ${channels} channels; a device has 1 to ${limits.channels}`);
+  const form: LineForm =
+    names === undefined ? { kind: "array", channels, names } : { kind: "object", channels, names };
+  parseSample(text, form);
+  return form;
+}
+
+/** One line as a sample of the stream's form. Throws BAD_INPUT with what is wrong with the line. */
+export function parseSample(text: string, form: LineForm): Sample {
+  const value = parseLine(text);
+  const values = new Float32Array(form.channels);
+  if (Array.isArray(value)) {
+    if (value.length !== form.channels) throw bad(`it has ${value.length} values, not ${form.channels}`);
+    for (let c = 0; c < values.length; c++) values[c] = numberOf(value[c], `value ${c + 1}`);
+    return { values, atMs: undefined };
+  }
+  const { names } = form;
+  if (names === undefined) throw bad("it is an object, and the lines before it were arrays");
+  // Other keys than the channels' may come and go; a channel that is not named is missing.
+  for (let c = 0; c < values.length; c++) values[c] = numberOf(value[names[c]!] ?? null, `"${names[c]}"`);
+  return { values, atMs: timeOf(value[timeKey]) };
+}
+
+function parseLine(text: string): unknown[] | Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw bad("it is not JSON");
+  }
+  if (typeof value !== "object" || value === null)
+    throw bad("it is neither an array of numbers nor an object");
+  return value as unknown[] | Record<string, unknown>;
+}
+
+function numberOf(value: unknown, what: string): number {
+  if (value === null) return Number.NaN;
+  if (typeof value !== "number") throw bad(`${what} is not a number or null`);
+  const single = Math.fround(value);
+  return Number.isFinite(single) ? single : Number.NaN;
+}
+
+function timeOf(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const atMs = typeof value === "number" ? value : typeof value === "string" ? Date.parse(value) : Number.NaN;
+  if (!Number.isFinite(atMs)) throw bad(`"${timeKey}" is no time: give milliseconds since 1970 or ISO 8601`);
+  return atMs;
+}
+
+function bad(what: string): FleetError {
+  return new FleetError("BAD_INPUT", what);
+}

@@ -1,0 +1,241 @@
+import { setImmediate } from "node:timers/promises";
+import type { Detector, StreamScorer } from "../models/detectors/detector.ts";
+import { warmUpRows } from "../models/detectors/open.ts";
+import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
+import type { Alert, Heartbeat } from "../protocol/messages.ts";
+import { alertOf } from "./alert.ts";
+import { type Checkpoint, floatsToText, type Installed, textToFloats } from "./checkpoint.ts";
+import type { Clock } from "./clock.ts";
+import type { Log } from "./log.ts";
+import type { RecentData } from "./recent-data.ts";
+import type { ScoresFile } from "./scores-file.ts";
+import type { Batch } from "./source.ts";
+
+/** Scores every live row as it comes, and knows at each moment where the agent stands. */
+export interface Scoring {
+  readonly installed: Installed | undefined;
+  /** The next row to be read, and how many had a score. */
+  readonly row: number;
+  readonly scored: number;
+  /** Pushes every row of the batch; gives way to other work every few milliseconds. The signal only ends waiting for a full disk. */
+  process(batch: Batch, signal: AbortSignal): Promise<void>;
+  /** From the next row on, this version scores. Durable when it resolves. The detector is the scorer's from now on. */
+  install(installed: Installed, detector: Detector): Promise<void>;
+  checkpoint(): Promise<void>;
+  /** Score statistics since the last call. */
+  takeScores(): Heartbeat["scores"];
+  close(): void;
+}
+
+export interface ScoringOptions {
+  readonly start: Checkpoint;
+  /** Detector of `start.installed`, with its weights. */
+  readonly detector: Detector | undefined;
+  readonly recent: RecentData;
+  readonly names: readonly string[] | undefined;
+  readonly save: (checkpoint: Checkpoint) => Promise<void>;
+  readonly spool: { add(alert: Alert): Promise<void> };
+  readonly scoresFile: ScoresFile | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The scoring loop holds the main thread no longer than this; MQTT, timers and installs run in between. */
+const sliceMs = 8;
+const checkpointMs = 1_000;
+/** A full disk: the alert can't be spooled, so scoring waits, and tries again. */
+const diskRetryMs = 2_000;
+
+interface Active {
+  readonly installed: Installed;
+  readonly detector: Detector;
+  readonly scorer: StreamScorer;
+  readonly alarm: AlarmMachine;
+}
+
+export function openScoring(options: ScoringOptions): Scoring {
+  const { recent, names, spool, scoresFile, clock, log, start } = options;
+  const rowValues = new Float32Array(recent.channels);
+  let row = start.row;
+  let scored = start.scored;
+  let onset = start.onset ?? undefined;
+  let raised: readonly Alert[] = start.raised;
+  let active: Active | undefined;
+  let savedMs = clock.steadyMs();
+  let saving: Promise<void> = Promise.resolve();
+  let tally = emptyTally();
+
+  const activate = (installed: Installed, detector: Detector, state: AlarmState | undefined): Active => ({
+    installed,
+    detector,
+    scorer: detector.scorer(installed.calibration, installed.alarm.smooth),
+    alarm: alarmMachine(
+      { threshold: installed.calibration.threshold, k: installed.alarm.k, n: installed.alarm.n },
+      state,
+    ),
+  });
+  const warm = ({ scorer, installed }: Active) => {
+    const rows = warmUpRows(installed.detector) + installed.alarm.smooth;
+    recent.last(rows, (values) => scorer.push(values));
+  };
+  if (start.installed !== null && options.detector !== undefined) {
+    active = activate(start.installed, options.detector, start.alarm ?? undefined);
+    if (!restored(active.scorer, start.scorer, log)) warm(active);
+  }
+
+  /** One after the other; what is saved is the state of the moment of the call. */
+  const checkpoint = (): Promise<void> => {
+    scoresFile?.flush();
+    savedMs = clock.steadyMs();
+    const now: Checkpoint = {
+      ...start,
+      row,
+      scored,
+      installed: active?.installed ?? null,
+      scorer: active === undefined ? null : floatsToText(active.scorer.state()),
+      alarm: active?.alarm.state() ?? null,
+      onset: onset ?? null,
+      raised: [...raised],
+    };
+    const saved = saving.then(() => options.save(now));
+    saving = saved.catch(() => {}); // the caller sees it; the next one must still be written
+    return saved;
+  };
+
+  /** On disk before the cursor moves on: first in the checkpoint, atomically with the row, then in the spool. */
+  const raise = async (alert: Alert, signal: AbortSignal): Promise<void> => {
+    log.info(
+      { alert: alert.id, phase: alert.phase, row: alert.row, score: alert.score, threshold: alert.threshold },
+      alert.phase === "onset" ? "an alarm began" : "an alarm ended",
+    );
+    raised = [...raised, alert];
+    do {
+      try {
+        await checkpoint();
+        await spool.add(alert);
+        raised = raised.filter(({ id }) => id !== alert.id);
+        return;
+      } catch (error) {
+        log.error(
+          { alert: alert.id, error: String(error) },
+          "an alert can't be written to disk; scoring waits",
+        );
+        await clock.sleep(diskRetryMs, signal);
+      }
+    } while (!signal.aborted);
+  };
+
+  /** A row that the detector can't take has no score; the next ones are scored as if the stream began anew. */
+  const pushRow = (scorer: StreamScorer): number => {
+    try {
+      return scorer.push(rowValues);
+    } catch (error) {
+      log.warn({ row, error: String(error) }, "a row could not be scored");
+      scorer.reset();
+      return Number.NaN;
+    }
+  };
+
+  const score = (atMs: number): Alert | undefined => {
+    if (active === undefined) return undefined;
+    const { scorer, alarm, installed } = active;
+    const value = pushRow(scorer);
+    if (!Number.isFinite(value)) return undefined;
+    scored += 1;
+    count(tally, value);
+    const event = alarm.push(row, value, scorer.contributions);
+    let alert: Alert | undefined;
+    if (event !== undefined) {
+      const { number, sha256, calibration } = installed;
+      const { threshold } = calibration;
+      alert = alertOf({ event, atMs, score: value, threshold, version: { number, sha256 }, onset, names });
+      onset = event.kind === "onset" ? alert.id : undefined;
+    }
+    scoresFile?.append(row, value, onset !== undefined);
+    return alert;
+  };
+
+  return {
+    get installed() {
+      return active?.installed;
+    },
+    get row() {
+      return row;
+    },
+    get scored() {
+      return scored;
+    },
+    async process({ values, rows, atMs }, signal) {
+      const { channels } = recent;
+      let sliceEndMs = clock.steadyMs() + sliceMs;
+      for (let i = 0; i < rows; i++) {
+        for (let c = 0; c < channels; c++) rowValues[c] = values[i * channels + c]!;
+        recent.push(rowValues);
+        const alert = score(atMs(i));
+        row += 1;
+        if (alert !== undefined) await raise(alert, signal);
+        const nowMs = clock.steadyMs();
+        if (nowMs - savedMs >= checkpointMs) await checkpoint().catch((error) => diskFault(log, error));
+        if (nowMs < sliceEndMs) continue;
+        await setImmediate();
+        sliceEndMs = clock.steadyMs() + sliceMs;
+      }
+    },
+    async install(installed, detector) {
+      // All of it in one go, between two rows. An open alarm stays open; the new threshold decides when it ends.
+      const next = activate(installed, detector, active?.alarm.state());
+      warm(next);
+      const old = active;
+      active = next;
+      old?.detector.dispose();
+      await checkpoint();
+    },
+    checkpoint,
+    takeScores() {
+      const { count: rows, sum, max } = tally;
+      tally = emptyTally();
+      if (rows === 0 || active === undefined) return null;
+      return { count: rows, mean: sum / rows, max, threshold: active.installed.calibration.threshold };
+    },
+    close() {
+      scoresFile?.close();
+      active?.detector.dispose();
+    },
+  };
+}
+
+interface Tally {
+  count: number;
+  sum: number;
+  max: number;
+}
+
+function emptyTally(): Tally {
+  return { count: 0, sum: 0, max: Number.NEGATIVE_INFINITY };
+}
+
+function count(tally: Tally, score: number): void {
+  tally.count += 1;
+  tally.sum += score;
+  tally.max = Math.max(tally.max, score);
+}
+
+/** Goes on where the stream was; false where there is nothing to go on from, or an older agent wrote it in another form. */
+function restored(scorer: StreamScorer, state: string | null, log: Log): boolean {
+  if (state === null) return false;
+  try {
+    scorer.restore(textToFloats(state));
+    return true;
+  } catch (error) {
+    log.warn({ error: String(error) }, "the scorer's state can't be used; it is made from the recent data");
+    scorer.reset();
+    return false;
+  }
+}
+
+function diskFault(log: Log, error: unknown): void {
+  log.error(
+    { error: String(error) },
+    "the checkpoint can't be written; a restart would read some rows again",
+  );
+}

@@ -1,0 +1,34 @@
+import type { RecentData } from "./recent-data.ts";
+
+/** Rows that came together. */
+export interface Batch {
+  /** (rows, channels), row-major; NaN = missing. Not changed by who reads it. */
+  readonly values: Float32Array;
+  readonly rows: number;
+  /** Time of each row, milliseconds since 1970. */
+  atMs(index: number): number;
+}
+
+/** Where a device's samples come from. */
+export interface Source {
+  /** Names the data that rows are counted in: with another key, counting starts again. */
+  readonly key: string;
+  readonly channels: number;
+  readonly names?: readonly string[] | undefined;
+  readonly rateHz?: number | undefined;
+  /** Can be read again from any row: what is lost in a crash is read once more. */
+  readonly seekable: boolean;
+  /** Live rows wait until the task is serving. */
+  readonly hold: boolean;
+  /** The window as it was before `row`, which then follows the rows that are pushed; undefined where the source can't know it. */
+  before(row: number, capacity: number): RecentData | undefined;
+  /** Live rows from `from` on, until the source ends or the signal aborts. */
+  batches(options: BatchOptions): AsyncIterable<Batch>;
+}
+
+export interface BatchOptions {
+  readonly from: number;
+  /** Time of row 0 where the data have no time of their own. */
+  readonly startedMs: number;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,82 @@
+import type { Detector } from "../models/detectors/detector.ts";
+import { openDetector } from "../models/detectors/open.ts";
+import { asFleetError, FleetError } from "../protocol/errors.ts";
+import { sameLayout } from "../protocol/frame.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { Log } from "./log.ts";
+import { type RecentData, ringData } from "./recent-data.ts";
+import type { Source } from "./source.ts";
+import type { StateFolder } from "./state.ts";
+import type { Versions } from "./versions.ts";
+
+/** Where an agent begins: where its checkpoint says, or at row 0 where there is none or it was made for other data. */
+export function startingPoint(
+  checkpoint: Checkpoint | undefined,
+  { source, nowMs }: { readonly source: Pick<Source, "key">; readonly nowMs: number },
+): Checkpoint {
+  if (checkpoint?.source === source.key) return checkpoint;
+  return {
+    form: 1,
+    source: source.key,
+    startedMs: nowMs,
+    row: 0,
+    scored: 0,
+    installed: checkpoint?.installed ?? null,
+    scorer: null,
+    alarm: null,
+    onset: null,
+    raised: checkpoint?.raised ?? [],
+  };
+}
+
+/** The window with what came before the first row to be read: from the source where it can say it, else from the state folder. */
+export async function openRecent(options: {
+  readonly source: Pick<Source, "before" | "channels">;
+  readonly row: number;
+  readonly capacity: number;
+  readonly state: Pick<StateFolder, "readRecent">;
+  readonly log: Log;
+}): Promise<RecentData> {
+  const { source, row, capacity, state, log } = options;
+  const { channels } = source;
+  const known = source.before(row, capacity);
+  if (known !== undefined) return known;
+  const recent = ringData({ channels, capacity });
+  const kept = await state.readRecent();
+  if (kept?.channels === channels) recent.fill(kept.values);
+  else if (kept !== undefined)
+    log.warn(
+      { before: kept.channels, now: channels },
+      "the recent data on disk have another number of channels; the agent starts without them",
+    );
+  return recent;
+}
+
+/** The detector that scored before the restart. Undefined where there was none, or where it can't be had again: then it is fetched anew. */
+export async function restoreDetector(
+  { installed }: Checkpoint,
+  options: { readonly versions: Versions; readonly channels: number; readonly log: Log },
+): Promise<Detector | undefined> {
+  if (installed === null) return undefined;
+  const { versions, channels, log } = options;
+  const { sha256, number, detector: spec } = installed;
+  let detector: Detector | undefined;
+  try {
+    const frame = await versions.read(sha256);
+    if (frame === undefined) throw new FleetError("NOT_FOUND", "its file is not there");
+    const { topology, statistics, layout } = frame.header;
+    detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 });
+    if (!sameLayout(detector.layout, layout))
+      throw new FleetError("BAD_SHAPE", "its weights are not for its network");
+    detector.setWeights(frame.weights);
+    return detector;
+  } catch (error) {
+    detector?.dispose();
+    const { code, message } = asFleetError(error, "CORRUPT");
+    log.warn(
+      { code, version: number, sha256 },
+      `version ${number} can't be restored, it is fetched again: ${message}`,
+    );
+    return undefined;
+  }
+}

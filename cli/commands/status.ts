@@ -1,0 +1,137 @@
+import { z } from "zod";
+import type { AlertView, DeviceView, RoundView } from "../../protocol/api.ts";
+import { connectApi } from "../api.ts";
+import { command } from "../command.ts";
+import { table } from "../table.ts";
+import { answer } from "../terminal.ts";
+import { json, jsonFlag } from "./common.ts";
+
+const Options = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/, error: "a coordinator's url is such as http://127.0.0.1:8080" })
+    .default("http://127.0.0.1:8080"),
+  limit: z.int().min(1).max(1000).default(10),
+  json,
+});
+
+export const statusCommand = command({
+  name: "status",
+  description: "Shows the devices, the last rounds and the last alerts of a running coordinator.",
+  options: Options,
+  flags: [
+    { path: "url", flag: "--url <url>", description: "the coordinator's HTTP address" },
+    { path: "limit", flag: "--limit <n>", description: "rounds and alerts to show" },
+    jsonFlag,
+  ],
+  examples: [
+    { command: "starling status", what: "of the coordinator on this machine" },
+    {
+      command: "starling status --url http://10.0.0.5:8080 --limit 50",
+      what: "of another, with a longer past",
+    },
+    { command: "starling status --json | jq '.fleet[].device'", what: "for scripts" },
+  ],
+  async run({ url, limit, json: asJson }, terminal) {
+    const api = connectApi(url);
+    const [task, fleet, rounds, alerts] = await Promise.all([
+      api.task(),
+      api.fleet(),
+      api.rounds(limit),
+      api.alerts(limit),
+    ]);
+    const { id, rounds: planned, detector } = task.task;
+    const version =
+      task.version === null
+        ? "no version yet"
+        : `version ${task.version.number} (${task.version.sha256.slice(0, 12)})`;
+    answer(terminal, asJson, {
+      value: { task, fleet, rounds, alerts },
+      text: () =>
+        [
+          `Task ${id}: ${detector.name}, ${task.phase}, round ${task.roundsDone} of ${planned}, ${version}`,
+          "",
+          fleet.length === 0
+            ? "No device is enrolled yet: `starling enroll DEVICE --state DIR` makes one."
+            : fleetTable(fleet),
+          ...(rounds.length === 0 ? [] : ["", roundsTable(rounds)]),
+          ...(alerts.length === 0 ? [] : ["", alertsTable(alerts)]),
+        ].join("\n"),
+    });
+    return undefined;
+  },
+});
+
+export function fleetTable(fleet: readonly DeviceView[]): string {
+  return table<DeviceView>(
+    [
+      { title: "device", value: ({ device }) => device },
+      {
+        title: "state",
+        value: ({ online, heartbeat }) => (online ? (heartbeat?.activity ?? "online") : "away"),
+      },
+      { title: "version", value: ({ running }) => running?.number, digits: 0 },
+      { title: "rows", value: ({ heartbeat }) => heartbeat?.rows, digits: 0 },
+      { title: "scored", value: ({ heartbeat }) => heartbeat?.scored, digits: 0 },
+      { title: "alerts", value: ({ alerts }) => alerts, digits: 0 },
+      {
+        title: "RSS MB",
+        value: ({ heartbeat }) => heartbeat && heartbeat.rssBytes / 1024 / 1024,
+        digits: 0,
+      },
+      {
+        title: "refused",
+        value: ({ refused }) => {
+          const entries = Object.entries(refused).map(([code, count]) => `${code} ${count}`);
+          return entries.length === 0 ? undefined : entries.join(", ");
+        },
+      },
+    ],
+    fleet,
+  );
+}
+
+export function roundsTable(rounds: readonly RoundView[]): string {
+  return table<RoundView>(
+    [
+      { title: "round", value: ({ round }) => round, digits: 0 },
+      { title: "phase", value: ({ phase }) => phase },
+      { title: "invited", value: ({ invited }) => invited.length, digits: 0 },
+      { title: "accepted", value: ({ accepted }) => accepted.length, digits: 0 },
+      { title: "late", value: ({ late }) => late.length, digits: 0 },
+      { title: "loss", value: ({ loss }) => loss, digits: 5 },
+      {
+        title: "seconds",
+        value: ({ openedMs, closedMs }) => (closedMs === null ? null : (closedMs - openedMs) / 1000),
+        digits: 1,
+      },
+      { title: "reason", value: ({ reason }) => reason },
+    ],
+    rounds,
+  );
+}
+
+export function alertsTable(alerts: readonly AlertView[]): string {
+  return table<AlertView>(
+    [
+      { title: "time", value: ({ atMs }) => timeText(atMs) },
+      { title: "device", value: ({ device }) => device },
+      { title: "alert", value: ({ phase }) => phase },
+      { title: "score", value: ({ score }) => score, digits: 2 },
+      { title: "threshold", value: ({ threshold }) => threshold, digits: 2 },
+      { title: "channels", value: channelsText },
+    ],
+    alerts,
+  );
+}
+
+export function timeText(atMs: number): string {
+  return new Date(atMs).toISOString().replace("T", " ").slice(0, 19);
+}
+
+/** `flow 61 %, pressure 22 %` */
+export function channelsText({ channels }: Pick<AlertView, "channels">): string {
+  return channels
+    .slice(0, 3)
+    .map(({ channel, name, share }) => `${name ?? `c${channel + 1}`} ${Math.round(share * 100)} %`)
+    .join(", ");
+}

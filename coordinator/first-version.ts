@@ -1,0 +1,60 @@
+import { z } from "zod";
+import { topologyFor } from "../models/detectors/topology.ts";
+import { compile } from "../models/engine/compile.ts";
+import { FleetError } from "../protocol/errors.ts";
+import { encodeFrame, type VersionHeader } from "../protocol/frame.ts";
+import { DetectorSpec, type TaskSpec } from "../protocol/task.ts";
+import type { Journal } from "./journal.ts";
+
+/** What may not change once a task has a version: devices and their weights depend on it. */
+const Fixed = z.object({ detector: DetectorSpec, channels: z.number() });
+export type Fixed = z.infer<typeof Fixed>;
+
+const cell = (task: string) => `task/${task}`;
+
+/** The task as it was begun, or undefined. Throws BAD_INPUT where it was begun with another detector. */
+export async function loadFixed(journal: Journal, task: TaskSpec): Promise<Fixed | undefined> {
+  const found = await journal.get(cell(task.id));
+  if (found === undefined) return undefined;
+  const fixed = Fixed.parse(found.value);
+  if (JSON.stringify(fixed.detector) !== JSON.stringify(task.detector)) {
+    throw new FleetError(
+      "BAD_INPUT",
+      `task "${task.id}" was begun with another detector (${fixed.detector.name}, ${fixed.detector.units} units): give the new one another task id, or start with an empty --state folder`,
+    );
+  }
+  return fixed;
+}
+
+export async function saveFixed(journal: Journal, task: TaskSpec, channels: number): Promise<Fixed> {
+  const fixed = { detector: task.detector, channels };
+  await journal.write([{ kind: "put", cell: cell(task.id), value: fixed }]);
+  return fixed;
+}
+
+/** Version 1: seeded random weights, and the scaler that the fleet agreed on. The same inputs give the same bytes. */
+export async function makeFirstVersion(
+  task: TaskSpec,
+  channels: number,
+  statistics: Uint8Array | null,
+): Promise<Uint8Array> {
+  const topology = topologyFor(task.detector, channels);
+  const model = await compile(topology, { seed: task.seed });
+  const header = {
+    kind: "version" as const,
+    layout: [...model.layout].map(({ name, shape }) => ({ name, shape: [...shape] })),
+  };
+  const frame = encodeFrame<VersionHeader>(
+    { ...header, topology: JSON.stringify(topology), statistics },
+    model.weights(),
+  );
+  model.dispose();
+  return frame;
+}
+
+/** The channels that most of these devices have: the others can't take part and are told so. */
+export function commonChannels(channels: readonly number[]): number {
+  const votes = new Map<number, number>();
+  for (const n of channels) votes.set(n, (votes.get(n) ?? 0) + 1);
+  return [...votes].sort(([a, x], [b, y]) => y - x || a - b)[0]![0];
+}

@@ -1,0 +1,90 @@
+import type { DeviceView } from "../protocol/api.ts";
+import type { ErrorCode } from "../protocol/errors.ts";
+import type { Birth, Death, Heartbeat, Running } from "../protocol/messages.ts";
+
+/** What is known of each device right now. All of it comes back by itself after a restart, but for what the journal keeps. */
+export interface Fleet {
+  /** Knows the device from here on. */
+  add(device: string, known: { readonly enrolledMs: number; readonly alerts: number }): void;
+  has(device: string): boolean;
+  born(device: string, birth: Birth, nowMs: number): void;
+  /** A death whose bootSeq is not the present one came late and is ignored: false. */
+  died(device: string, death: Death, nowMs: number): boolean;
+  beat(device: string, heartbeat: Heartbeat, nowMs: number): void;
+  installed(device: string, running: Running): void;
+  alerted(device: string): void;
+  refused(device: string, code: ErrorCode | "INTERNAL"): void;
+  view(device: string): DeviceView | undefined;
+  views(): readonly DeviceView[];
+  /** Devices that are online with this many channels. */
+  online(channels?: number): readonly string[];
+}
+
+type Device = { -readonly [K in keyof DeviceView]: DeviceView[K] };
+
+export function createFleet(): Fleet {
+  const devices = new Map<string, Device>();
+  const change = (device: string, change: (known: Device) => void) => {
+    const known = devices.get(device);
+    if (known !== undefined) change(known);
+  };
+
+  return {
+    add(device, { enrolledMs, alerts }) {
+      if (devices.has(device)) return;
+      const nothing = {
+        online: false,
+        lastSeenMs: null,
+        birth: null,
+        heartbeat: null,
+        running: null,
+        refused: {},
+      };
+      devices.set(device, { device, enrolledMs, alerts, ...nothing });
+    },
+    has: (device) => devices.has(device),
+    born(device, { kind: _, ...birth }, nowMs) {
+      change(device, (known) => {
+        known.online = true;
+        known.birth = birth;
+        known.running = birth.running;
+        known.lastSeenMs = nowMs;
+      });
+    },
+    died(device, { bootSeq }, nowMs) {
+      const known = devices.get(device);
+      if (known?.birth?.bootSeq !== bootSeq) return false;
+      known.online = false;
+      known.lastSeenMs = nowMs;
+      return true;
+    },
+    beat(device, { kind: _, ...heartbeat }, nowMs) {
+      change(device, (known) => {
+        known.heartbeat = heartbeat;
+        known.running = heartbeat.running;
+        known.lastSeenMs = nowMs;
+      });
+    },
+    installed(device, running) {
+      change(device, (known) => {
+        known.running = running;
+      });
+    },
+    alerted(device) {
+      change(device, (known) => {
+        known.alerts += 1;
+      });
+    },
+    refused(device, code) {
+      change(device, (known) => {
+        known.refused = { ...known.refused, [code]: (known.refused[code] ?? 0) + 1 };
+      });
+    },
+    view: (device) => devices.get(device),
+    views: () => [...devices.values()].sort((a, b) => (a.device < b.device ? -1 : 1)),
+    online: (channels) =>
+      [...devices.values()]
+        .filter(({ online, birth }) => online && (channels === undefined || birth?.channels === channels))
+        .map(({ device }) => device),
+  };
+}

@@ -1,0 +1,47 @@
+import { randomBytes } from "node:crypto";
+import { decodeStatistics, mergeStatistics } from "../models/data/statistics.ts";
+import { FleetError } from "../protocol/errors.ts";
+import type { Statistics } from "../protocol/messages.ts";
+
+/** The gathering of channel statistics before round one. */
+export interface Gathering {
+  readonly nonce: string;
+  readonly asked: readonly string[];
+  readonly deadlineMs: number;
+  readonly answers: ReadonlyMap<string, Uint8Array>;
+}
+
+export function openGathering(asked: readonly string[], deadlineMs: number): Gathering {
+  return { nonce: randomBytes(16).toString("hex"), asked, deadlineMs, answers: new Map() };
+}
+
+/** Throws STALE_ROUND, FORBIDDEN, BAD_SHAPE, BAD_MESSAGE or NOT_FINITE. The first answer of a device counts. */
+export function takeStatistics(
+  gathering: Gathering,
+  device: string,
+  message: Statistics,
+  channels: number,
+): Gathering {
+  if (message.nonce !== gathering.nonce)
+    throw new FleetError("STALE_ROUND", "these statistics were asked for earlier");
+  if (!gathering.asked.includes(device))
+    throw new FleetError("FORBIDDEN", "the device was not asked for statistics");
+  const statistics = decodeStatistics(message.values);
+  if (statistics.channels !== channels) {
+    throw new FleetError(
+      "BAD_SHAPE",
+      `the statistics are for ${statistics.channels} channels, the task has ${channels}`,
+    );
+  }
+  if (gathering.answers.has(device)) return gathering;
+  return { ...gathering, answers: new Map([...gathering.answers, [device, message.values]]) };
+}
+
+export function gatheringIsDone({ answers, asked, deadlineMs }: Gathering, nowMs: number): boolean {
+  return answers.size === asked.length || (answers.size > 0 && nowMs >= deadlineMs);
+}
+
+/** The statistics of the fleet, in the form that versions carry. */
+export function mergeAnswers({ answers }: Gathering): Uint8Array {
+  return mergeStatistics(answers);
+}

@@ -1,0 +1,85 @@
+import type { TaskView } from "../protocol/api.ts";
+import { encode } from "../protocol/codec.ts";
+import type { FleetError } from "../protocol/errors.ts";
+import { limits } from "../protocol/limits.ts";
+import type { SignedManifest } from "../protocol/manifest.ts";
+import type { AskStatistics, Cancel, Invite, ModelChunk, TransferAck, Want } from "../protocol/messages.ts";
+import type { TaskSpec } from "../protocol/task.ts";
+import { topics } from "../protocol/topics.ts";
+import { type ChunkSet, noChunks } from "../protocol/transfer.ts";
+import type { Plan } from "./round.ts";
+
+/** Hands a message to the broker. Never waited for: whatever must arrive is sent again until it is answered. */
+export type Send = (topic: string, payload: Uint8Array, options: { readonly retain: boolean }) => void;
+
+/** Everything that a task says to its devices. */
+export interface Messenger {
+  want(device: string, version: SignedManifest | null, phase: TaskView["phase"]): void;
+  invite(device: string, plan: Plan, nowMs: number): void;
+  cancel(device: string, plan: Plan, message: string): void;
+  askStatistics(device: string, nonce: string): void;
+  chunk(device: string, chunk: ModelChunk): void;
+  /** What is there of a transfer: send the rest. */
+  open(device: string, xfer: string, have: ChunkSet): void;
+  stored(device: string, xfer: string): void;
+  refused(device: string, xfer: string, error: FleetError): void;
+}
+
+/** Longest message text that a device takes. */
+const maxText = 512;
+
+export function createMessenger(task: TaskSpec, send: Send): Messenger {
+  const ack = (device: string, message: TransferAck) =>
+    send(topics.down(device, "ack"), encode(message), { retain: false });
+  const command = (device: string, message: Invite | Cancel | AskStatistics) =>
+    send(topics.down(device, "cmd"), encode(message), { retain: false });
+
+  return {
+    want(device, version, phase) {
+      const want: Want = {
+        kind: "want",
+        device,
+        task,
+        version,
+        phase: phase === "serving" ? "serving" : "training",
+      };
+      send(topics.down(device, "want"), encode(want), { retain: true });
+    },
+    invite(device, { number, nonce, base, deadlineMs }, nowMs) {
+      command(device, {
+        kind: "invite",
+        task: task.id,
+        round: number,
+        nonce,
+        base: base.sha256,
+        deadlineMs: Math.max(1, deadlineMs - nowMs),
+        training: task.training,
+        // A new shuffle every round, the same in every run of the task.
+        seed: (task.seed + number * 7919) >>> 0,
+      });
+    },
+    cancel: (device, { number, nonce }, message) =>
+      command(device, {
+        kind: "cancel",
+        task: task.id,
+        round: number,
+        nonce,
+        message: message.slice(0, maxText),
+      }),
+    askStatistics: (device, nonce) => command(device, { kind: "ask-statistics", task: task.id, nonce }),
+    chunk: (device, chunk) =>
+      send(topics.down(device, "chunk"), encode(chunk, { maxBytes: limits.publishBytes }), { retain: false }),
+    open: (device, xfer, have) => ack(device, { kind: "transfer", xfer, state: "open", have }),
+    stored: (device, xfer) => ack(device, { kind: "transfer", xfer, state: "stored", have: noChunks(0) }),
+    refused(device, xfer, { code, message }) {
+      ack(device, {
+        kind: "transfer",
+        xfer,
+        state: "refused",
+        have: noChunks(0),
+        code,
+        message: message.slice(0, maxText),
+      });
+    },
+  };
+}

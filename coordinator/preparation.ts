@@ -1,0 +1,95 @@
+import type { Statistics } from "../protocol/messages.ts";
+import type { TaskSpec } from "../protocol/task.ts";
+import { commonChannels, loadFixed, makeFirstVersion, saveFixed } from "./first-version.ts";
+import type { Fleet } from "./fleet.ts";
+import { type Gathering, gatheringIsDone, mergeAnswers, openGathering, takeStatistics } from "./gathering.ts";
+import type { Journal } from "./journal.ts";
+import type { Log } from "./log.ts";
+import type { Messenger } from "./messenger.ts";
+import type { Registry } from "./registry.ts";
+
+export interface PreparationOptions {
+  readonly task: TaskSpec;
+  readonly journal: Journal;
+  readonly registry: Registry;
+  readonly fleet: Fleet;
+  readonly messenger: Messenger;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** Before round one: enough devices, the channels that they share, where scaling is federated their statistics, then version 1. */
+export interface Preparation {
+  readonly gathering: boolean;
+  /** The task's channels, once they are known. */
+  readonly channels: number | undefined;
+  /** Does what can be done now. True when version 1 has just been made. */
+  advance(): Promise<boolean>;
+  /** The device has come online: what it has missed is said again, and whether its channels fit. */
+  born(device: string): void;
+  /** Throws as takeStatistics does. */
+  answer(device: string, statistics: Statistics): void;
+}
+
+/** Throws BAD_INPUT where the task was begun with another detector. */
+export async function openPreparation(options: PreparationOptions): Promise<Preparation> {
+  const { task, journal, registry, fleet, messenger, log, now } = options;
+  let fixed = await loadFixed(journal, task);
+  let gathering: Gathering | undefined;
+
+  const refuseOthers = (device: string) => {
+    const channels = fleet.view(device)?.birth?.channels;
+    if (fixed === undefined || channels === undefined || channels === fixed.channels) return;
+    fleet.refused(device, "BAD_SHAPE");
+    log.warn(
+      { device, channels, expected: fixed.channels },
+      "the device has other channels than the task and can't take part",
+    );
+  };
+
+  /** True once everything that version 1 needs is there. */
+  const isReady = async (): Promise<boolean> => {
+    if (gathering !== undefined) {
+      if (gathering.answers.size === 0 && now() >= gathering.deadlineMs)
+        gathering = undefined; // nobody is left: ask anew
+      else return gatheringIsDone(gathering, now());
+    }
+    const births = fleet
+      .views()
+      .flatMap(({ online, birth }) => (online && birth !== null ? [birth.channels] : []));
+    if (births.length < task.minDevices) return false;
+    const channels = fixed?.channels ?? commonChannels(births);
+    const ready = fleet.online(channels);
+    if (ready.length < task.minDevices) return false;
+    fixed = await saveFixed(journal, task, channels);
+    for (const device of fleet.online()) refuseOthers(device);
+    if (task.detector.scaling === "local") return true;
+    gathering = openGathering(ready, now() + task.round.deadlineMs);
+    for (const device of ready) messenger.askStatistics(device, gathering.nonce);
+    return false;
+  };
+
+  return {
+    get gathering() {
+      return gathering !== undefined;
+    },
+    get channels() {
+      return fixed?.channels;
+    },
+    async advance() {
+      if (registry.latest() !== undefined || !(await isReady())) return false;
+      const statistics = gathering === undefined ? null : mergeAnswers(gathering);
+      const first = await makeFirstVersion(task, fixed!.channels, statistics);
+      await registry.publish(first, { base: null, round: 0 });
+      gathering = undefined;
+      return true;
+    },
+    born(device) {
+      refuseOthers(device);
+      if (gathering?.asked.includes(device)) messenger.askStatistics(device, gathering.nonce);
+    },
+    answer(device, statistics) {
+      if (gathering !== undefined) gathering = takeStatistics(gathering, device, statistics, fixed!.channels);
+    },
+  };
+}

@@ -1,0 +1,105 @@
+import { FleetError } from "../../protocol/errors.ts";
+import { type CsvOptions, readCsv } from "./csv.ts";
+import { type NpyArray, readNpy } from "./npy.ts";
+import { channelNames, type Series } from "./series.ts";
+
+/** Endings that `readSeries` and `readLabels` know, each also with `.gz`. */
+export const SERIES_ENDINGS = [".npy", ".csv", ".tsv", ".txt"] as const;
+
+export interface ReadOptions extends CsvOptions {
+  /** Names for the channels, in place of those in the file. */
+  readonly names?: readonly string[] | undefined;
+}
+
+/**
+ * Reads a series by its ending: `.npy` of shape (rows, channels) or (rows), or `.csv`, `.tsv`, `.txt`; all also `.gz`.
+ * Infinities become NaN, which is "missing". Throws BAD_INPUT with the file and the place in it.
+ */
+export async function readSeries(path: string, options: ReadOptions = {}): Promise<Series> {
+  const series =
+    kindOf(path) === "npy"
+      ? npySeries(await readNpy(path, options), path, options.rateHz)
+      : (await readCsv(path, options)).series;
+  return options.names ? renamed(series, options.names, path) : series;
+}
+
+export interface LabelOptions extends CsvOptions {
+  /** The rows of the series that the labels belong to. */
+  readonly rows?: number | undefined;
+}
+
+/**
+ * Reads labels, 0 = normal and 1 = anomalous: `.npy` of shape (rows), or a CSV with one column of numbers, or with
+ * `labelColumn`. Throws BAD_INPUT for another value, and for another count than `rows`.
+ */
+export async function readLabels(path: string, options: LabelOptions = {}): Promise<Uint8Array> {
+  const labels = await (kindOf(path) === "npy" ? npyLabels(path, options) : csvLabels(path, options));
+  if (options.rows !== undefined && labels.length !== options.rows) {
+    throw bad(
+      path,
+      `holds ${labels.length} labels for a series of ${options.rows} rows; give the labels of that series`,
+    );
+  }
+  return labels;
+}
+
+function kindOf(path: string): "npy" | "csv" {
+  const ending = SERIES_ENDINGS.find((e) => path.endsWith(e) || path.endsWith(`${e}.gz`));
+  if (!ending)
+    throw bad(path, `has an unknown ending; use one of ${SERIES_ENDINGS.join(", ")}, plain or with .gz`);
+  return ending === ".npy" ? "npy" : "csv";
+}
+
+function npySeries(array: NpyArray, path: string, rateHz: number | undefined): Series {
+  const [rows = 0, channels = 1] = array.shape;
+  if (array.shape.length < 1 || array.shape.length > 2) {
+    throw bad(
+      path,
+      `has ${array.shape.length} dimensions (key 'shape'); a series is (rows) or (rows, channels)`,
+    );
+  }
+  if (rows === 0 || channels === 0) throw bad(path, `holds no values (key 'shape'); check the file`);
+  const { values } = array;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) values[i] = Number.NaN;
+  return {
+    rows,
+    channels,
+    values,
+    names: channelNames(channels),
+    ...(rateHz === undefined ? {} : { rateHz }),
+  };
+}
+
+async function npyLabels(path: string, options: LabelOptions): Promise<Uint8Array> {
+  const { values, shape } = await readNpy(path, options);
+  if (shape.slice(1).some((n) => n !== 1) || shape.length === 0) {
+    throw bad(path, `has shape (${shape.join(", ")}) (key 'shape'); labels are (rows)`);
+  }
+  return labelsOf(values, path);
+}
+
+async function csvLabels(path: string, options: LabelOptions): Promise<Uint8Array> {
+  const { labels, series } = await readCsv(path, options);
+  if (labels) return labels;
+  if (series.channels !== 1) {
+    throw bad(path, `has ${series.channels} columns of numbers; say which one is the label (labelColumn)`);
+  }
+  return labelsOf(series.values, path);
+}
+
+function labelsOf(values: Float32Array, path: string): Uint8Array {
+  const wrong = values.findIndex((value) => value !== 0 && value !== 1);
+  if (wrong >= 0) throw bad(path, `row ${wrong + 1} holds the label ${values[wrong]}; labels are 0 and 1`);
+  return Uint8Array.from(values);
+}
+
+function renamed(series: Series, names: readonly string[], path: string): Series {
+  if (names.length !== series.channels) {
+    throw bad(path, `has ${series.channels} channels but ${names.length} names are given; give one for each`);
+  }
+  return { ...series, names };
+}
+
+function bad(path: string, what: string): FleetError {
+  return new FleetError("BAD_INPUT", `${path}: ${what}`);
+}

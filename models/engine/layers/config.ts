@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { FleetError } from "../../../protocol/errors.ts";
+import type { LayerConfig } from "./layer.ts";
+
+// What the layers' schemas share. They are strict: an option that is not listed might change what the layer computes,
+// so it is refused by name rather than ignored.
+
+/** Regularizers, constraints: only their absence is known. */
+export const none = z.null().optional();
+export const off = z.literal(false).nullish();
+export const zero = z.literal(0).nullish();
+/** Options that steer another engine's way of computing, never the result. */
+export const ignored = z.unknown().optional();
+
+export const common = {
+  name: z.string().min(1).optional(),
+  trainable: z.literal(true).nullish(),
+  dtype: z
+    .union([z.literal("float32"), z.looseObject({ config: z.looseObject({ name: z.literal("float32") }) })])
+    .nullish(),
+  batch_input_shape: ignored,
+  batch_shape: ignored,
+  build_config: ignored,
+  activity_regularizer: none,
+};
+
+export const units = z.int().positive().max(65_536);
+
+/** Settings whose wrong value is a mistake in the file, not something that another engine might have. */
+const PLAIN = new Set(["name", "units"]);
+
+/** `layer.config` as `schema` reads it. Throws UNSUPPORTED, or BAD_INPUT for a malformed setting. */
+export function parseConfig<T>(schema: z.ZodType<T>, layer: LayerConfig): T {
+  const result = schema.safeParse(layer.config);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const key = issue.code === "unrecognized_keys" ? issue.keys[0]! : String(issue.path[0] ?? "config");
+  const config = layer.config as Record<string, unknown> | null;
+  const got = JSON.stringify(config?.[key]) ?? "nothing";
+  const where = `layer "${layer.name}" (${layer.className})`;
+  if (PLAIN.has(key) || key === "config") {
+    throw new FleetError("BAD_INPUT", `${where}: ${key} is ${got}; ${issue.message}`);
+  }
+  throw new FleetError(
+    "UNSUPPORTED",
+    `${where}: the engine has no ${key} ${got}; leave it out of the topology or use another engine`,
+  );
+}
+
+/** (time, channels) of a recurrent layer's input. */
+export function sequenceShape(layer: LayerConfig): readonly [time: number, channels: number] {
+  const [time, channels] = layer.inputShape;
+  if (layer.inputShape.length !== 2 || time === undefined || channels === undefined) {
+    const got = `(${layer.inputShape.join(", ")})`;
+    throw new FleetError(
+      "BAD_INPUT",
+      `layer "${layer.name}" (${layer.className}) needs an input of shape (time, channels), but gets ${got}; set return_sequences on the layer before it`,
+    );
+  }
+  return [time, channels];
+}

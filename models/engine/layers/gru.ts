@@ -1,0 +1,107 @@
+import { z } from "zod";
+import { Activation } from "../activations.ts";
+import { parseConfig, sequenceShape } from "./config.ts";
+import type { LayerKind } from "./layer.ts";
+import { packedFloats, recurrentOptions } from "./recurrent.ts";
+
+const Config = z.strictObject({
+  ...recurrentOptions,
+  recurrent_activation: Activation.default(3),
+  // A file without the option is from before Keras had it: reset before.
+  reset_after: z.boolean().nullish(),
+});
+
+/** Gates z, r, h; bias (3H), or (2, 3H) when the reset comes after the product. */
+export const gru: LayerKind = (layer) => {
+  const config = parseConfig(Config, layer);
+  const [T, C] = sequenceShape(layer);
+  const H = config.units;
+  const G = 3 * H;
+  const { activation: act, recurrent_activation: recAct } = config;
+  const sequences = config.return_sequences ?? false;
+  const after = config.reset_after ?? false;
+  const bias = { name: "bias", shape: after ? [2, G] : [G], initialize: config.bias_initializer };
+  return {
+    name: layer.name,
+    className: layer.className,
+    order: "time",
+    outputShape: sequences ? [T, H] : [H],
+    weights: [
+      { name: "kernel", shape: [C, G], initialize: config.kernel_initializer },
+      { name: "recurrent_kernel", shape: [H, G], initialize: config.recurrent_initializer },
+      ...((config.use_bias ?? true) ? [bias] : []),
+    ],
+    flops: T * 2 * (C + H) * G,
+    stateFloats: H,
+    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state }) {
+      const input = inputs[0]!;
+      const [w = 0, r = 0, b = 0] = weights;
+      const [dw = 0, dr = 0, db = 0] = weightGradients;
+      const hs = sequences ? output.value : allocate(T * maxBatch * H); // (T, batch, H)
+      const gates = allocate(T * maxBatch * G); // (T, batch, 3H)
+      const inner = allocate(T * maxBatch * H); // (T, batch, H)
+      const zeros = allocate(maxBatch * H); // (batch, H), never written
+      const dh = allocate(maxBatch * H); // (batch, H)
+      const du = allocate(maxBatch * H); // (batch, H)
+      // Forward holds R in two parts (H,2H) and (H,H), backward their transposes (2H,H) and (H,H).
+      const packed = allocate(Math.max(packedFloats(H, 2 * H), packedFloats(2 * H, H)) + packedFloats(H, H));
+      const joined = allocate(G);
+      const z = allocate(4 * H);
+      return {
+        forward(batch) {
+          kernels.gruForward(
+            input.value,
+            w,
+            r,
+            b,
+            hs,
+            gates,
+            inner,
+            zeros,
+            packed,
+            joined,
+            T,
+            batch,
+            C,
+            H,
+            act,
+            recAct,
+            Number(after),
+          );
+          if (!sequences) kernels.copy(output.value, hs + (T - 1) * batch * H * 4, batch * H);
+        },
+        backward(batch) {
+          kernels.gruBackward(
+            input.value,
+            w,
+            r,
+            hs,
+            gates,
+            inner,
+            zeros,
+            output.gradient,
+            Number(sequences),
+            dh,
+            du,
+            input.gradient,
+            dw,
+            dr,
+            db,
+            packed,
+            T,
+            batch,
+            C,
+            H,
+            act,
+            recAct,
+            Number(after),
+          );
+        },
+        step(x, y) {
+          kernels.gruStep(x, w, r, b, state, z, zeros, C, H, act, recAct, Number(after));
+          kernels.copy(y, state, H);
+        },
+      };
+    },
+  };
+};

@@ -1,0 +1,13 @@
+import { at, ld, st } from "./vector";
+
+/** to[i] += from[i] */
+export function addTo(to: usize, from: usize, n: i32): void {
+  const end = to + at(n & ~3);
+  for (; to < end; to += 16, from += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
+  if (n & 3) st(to, f32x4.add(ld(to, n & 3), ld(from, n & 3)), n & 3);
+}
+
+/** to[i] = from[i] */
+export function copy(to: usize, from: usize, n: i32): void {
+  memory.copy(to, from, at(n));
+}

@@ -1,0 +1,169 @@
+import { activate, activateRows, slope0, slope1, slope2, slope4, slopeHi, slopeLo } from "./activation";
+import { addTo } from "./elementwise";
+import { gemm, gemmPacked, gemv, pack, packTransposed } from "./gemm";
+import { columnSums } from "./tensor";
+import { at, ld, st } from "./vector";
+
+// Gate order i, f, g, o (Keras: i, f, c, o). s = recurrent activation, f = activation:
+//   i, f, o = s(x W + h R + b)   g = f(x W + h R + b)   c_t = f c_{t-1} + i g   h_t = o f(c_t)
+// Source: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000, laid out as in Keras.
+
+/**
+ * x (T,B,C), w (C,4H), r (H,4H), b (4H) or 0 -> hs (T,B,H). Kept for the way back: gates (T,B,4H) after activation,
+ * cells (T,B,H) = c_t, squashed (T,B,H) = f(c_t). zeros (B,H): the state before the first step. packed: R in panels.
+ */
+export function lstmForward(
+  x: usize, w: usize, r: usize, b: usize, hs: usize, gates: usize, cells: usize, squashed: usize, zeros: usize,
+  packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32,
+): void {
+  const G = 4 * H;
+  gemm(false, false, T * B, G, C, x, C, w, G, gates, G, false, b);
+  pack(r, G, H, G, packed);
+  const slice = B * H;
+  for (let t = 0; t < T; t++) {
+    const z = gates + at(t * B * G);
+    const h = hs + at(t * slice);
+    const c = cells + at(t * slice);
+    const q = squashed + at(t * slice);
+    if (t > 0) gemmPacked(B, G, H, h - at(slice), H, packed, z, G, 1, 0);
+    activateRows(recAct, z, B, 2 * H, G);
+    activateRows(act, z + at(2 * H), B, H, G);
+    activateRows(recAct, z + at(3 * H), B, H, G);
+    nextCells(z, t > 0 ? c - at(slice) : zeros, c, q, B, H);
+    activate(act, q, slice);
+    nextOutputs(z, q, h, B, H);
+  }
+}
+
+/**
+ * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. gates is turned in place into the gradient before
+ * the activations. dh, dc (B,H): scratch. dw, dr, db += ; dx (T,B,C) or 0 = .
+ */
+export function lstmBackward(
+  x: usize, w: usize, r: usize, hs: usize, gates: usize, cells: usize, squashed: usize, zeros: usize,
+  dy: usize, sequences: bool, dh: usize, dc: usize, dx: usize, dw: usize, dr: usize, db: usize,
+  packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32,
+): void {
+  const G = 4 * H;
+  const slice = B * H;
+  packTransposed(r, G, G, H, packed);
+  memory.fill(dc, 0, at(slice));
+  for (let t = T - 1; t >= 0; t--) {
+    const z = gates + at(t * B * G);
+    const s = at(t * slice);
+    if (t == T - 1) memory.copy(dh, sequences ? dy + s : dy, at(slice));
+    else {
+      gemmPacked(B, H, G, z + at(B * G), G, packed, dh, H, 0, 0);
+      if (sequences) addTo(dh, dy + s, slice);
+    }
+    gateGradients(z, t > 0 ? cells + s - at(slice) : zeros, squashed + s, dh, dc, B, H, act, recAct);
+  }
+  gemm(true, false, C, G, T * B, x, C, gates, G, dw, G, true, 0);
+  if (T > 1) gemm(true, false, H, G, (T - 1) * B, hs, H, gates + at(B * G), G, dr, G, true, 0);
+  if (db) columnSums(gates, G, T * B, G, db);
+  if (dx) gemm(false, true, T * B, C, G, gates, G, w, G, dx, C, false, 0);
+}
+
+/** One step of one stream: h, c (H) are the state, in and out. z (5H): scratch. */
+export function lstmStep(
+  x: usize, w: usize, r: usize, b: usize, h: usize, c: usize, z: usize, C: i32, H: i32, act: i32, recAct: i32,
+): void {
+  const G = 4 * H;
+  if (b) memory.copy(z, b, at(G));
+  else memory.fill(z, 0, at(G));
+  gemv(x, w, G, z, C, G);
+  gemv(h, r, G, z, H, G);
+  activate(recAct, z, 2 * H);
+  activate(act, z + at(2 * H), H);
+  activate(recAct, z + at(3 * H), H);
+  const q = z + at(G);
+  nextCells(z, c, c, q, 1, H);
+  activate(act, q, H);
+  nextOutputs(z, q, h, 1, H);
+}
+
+/** c = f c_{t-1} + i g, and a copy of it to q. */
+function nextCells(z: usize, cPrev: usize, c: usize, q: usize, B: i32, H: i32): void {
+  const H1 = at(H);
+  const H2 = at(2 * H);
+  for (let i = 0; i < B; i++, z += at(4 * H)) {
+    const end = z + at(H & ~3);
+    let p = z;
+    for (; p < end; p += 16, cPrev += 16, c += 16, q += 16) nextCell(p, H1, H2, cPrev, c, q, 4);
+    const rest = H & 3;
+    if (rest) {
+      nextCell(p, H1, H2, cPrev, c, q, rest);
+      cPrev += at(rest);
+      c += at(rest);
+      q += at(rest);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function nextCell(p: usize, H1: usize, H2: usize, cPrev: usize, c: usize, q: usize, n: i32): void {
+  const v = f32x4.add(f32x4.mul(ld(p + H1, n), ld(cPrev, n)), f32x4.mul(ld(p, n), ld(p + H2, n)));
+  st(c, v, n);
+  st(q, v, n);
+}
+
+/** h = o q */
+function nextOutputs(z: usize, q: usize, h: usize, B: i32, H: i32): void {
+  z += at(3 * H);
+  for (let i = 0; i < B; i++, z += at(4 * H)) {
+    let j = 0;
+    for (; j + 4 <= H; j += 4, q += 16, h += 16) v128.store(h, f32x4.mul(v128.load(z + at(j)), v128.load(q)));
+    const rest = H & 3;
+    if (rest) {
+      st(h, f32x4.mul(ld(z + at(j), rest), ld(q, rest)), rest);
+      q += at(rest);
+      h += at(rest);
+    }
+  }
+}
+
+/** In: gates in z, dh, dc from the step after. Out: gradients before the activations in z, dc for the step before. */
+function gateGradients(
+  z: usize, cPrev: usize, q: usize, dh: usize, dc: usize, B: i32, H: i32, act: i32, recAct: i32,
+): void {
+  const f0 = slope0(act), f1 = slope1(act), f2 = slope2(act), fl = slopeLo(act), fh = slopeHi(act);
+  const s0 = slope0(recAct), s1 = slope1(recAct), s2 = slope2(recAct), sl = slopeLo(recAct), sh = slopeHi(recAct);
+  const H1 = at(H);
+  for (let row = 0; row < B; row++, z += 4 * H1) {
+    for (let j = 0; j < H; j += 4) {
+      const n = min(4, H - j);
+      const p = z + at(j);
+      if (n == 4) {
+        gateGradient(p, H1, cPrev, q, dh, dc, 4, f0, f1, f2, fl, fh, s0, s1, s2, sl, sh);
+      } else {
+        gateGradient(p, H1, cPrev, q, dh, dc, n, f0, f1, f2, fl, fh, s0, s1, s2, sl, sh);
+      }
+      const step = at(n);
+      cPrev += step;
+      q += step;
+      dh += step;
+      dc += step;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function gateGradient(
+  p: usize, H1: usize, cPrev: usize, qp: usize, dhp: usize, dcp: usize, n: i32,
+  f0: v128, f1: v128, f2: v128, fl: v128, fh: v128, s0: v128, s1: v128, s2: v128, sl: v128, sh: v128,
+): void {
+  const i = ld(p, n);
+  const f = ld(p + H1, n);
+  const g = ld(p + 2 * H1, n);
+  const o = ld(p + 3 * H1, n);
+  const q = ld(qp, n);
+  const dh = ld(dhp, n);
+  const dc = f32x4.add(ld(dcp, n), f32x4.mul(f32x4.mul(dh, o), slope4(q, f0, f1, f2, fl, fh)));
+  st(p + 3 * H1, f32x4.mul(f32x4.mul(dh, q), slope4(o, s0, s1, s2, sl, sh)), n);
+  st(p, f32x4.mul(f32x4.mul(dc, g), slope4(i, s0, s1, s2, sl, sh)), n);
+  st(p + 2 * H1, f32x4.mul(f32x4.mul(dc, i), slope4(g, f0, f1, f2, fl, fh)), n);
+  st(p + H1, f32x4.mul(f32x4.mul(dc, ld(cPrev, n)), slope4(f, s0, s1, s2, sl, sh)), n);
+  st(dcp, f32x4.mul(dc, f), n);
+}

@@ -1,0 +1,56 @@
+import { activate, activateBackward } from "./activation";
+import { gemm, gemmPacked, gemv, pack, packTransposed } from "./gemm";
+import { columnSums } from "./tensor";
+import { addTo } from "./elementwise";
+import { at } from "./vector";
+
+// h_t = f(x_t W + h_{t-1} R + b). Everything is time-major: step t of a (T,B,H) buffer is one contiguous (B,H) slice.
+
+/** x (T,B,C), w (C,H), r (H,H), b (H) or 0 -> hs (T,B,H). packed: scratch for R in panels. */
+export function rnnForward(
+  x: usize, w: usize, r: usize, b: usize, hs: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32,
+): void {
+  gemm(false, false, T * B, H, C, x, C, w, H, hs, H, false, b);
+  pack(r, H, H, H, packed);
+  const slice = B * H;
+  for (let t = 0; t < T; t++) {
+    const h = hs + at(t * slice);
+    if (t > 0) gemmPacked(B, H, H, h - at(slice), H, packed, h, H, 1, 0);
+    activate(act, h, slice);
+  }
+}
+
+/**
+ * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. dz (T,B,H): scratch, the gradient before f.
+ * dw, dr, db += ; dx (T,B,C) or 0 = .
+ */
+export function rnnBackward(
+  x: usize, w: usize, r: usize, hs: usize, dy: usize, sequences: bool, dz: usize,
+  dx: usize, dw: usize, dr: usize, db: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32,
+): void {
+  packTransposed(r, H, H, H, packed);
+  const slice = B * H;
+  for (let t = T - 1; t >= 0; t--) {
+    const d = dz + at(t * slice);
+    if (t == T - 1) memory.copy(d, sequences ? dy + at(t * slice) : dy, at(slice));
+    else {
+      gemmPacked(B, H, H, d + at(slice), H, packed, d, H, 0, 0);
+      if (sequences) addTo(d, dy + at(t * slice), slice);
+    }
+    activateBackward(act, hs + at(t * slice), d, slice);
+  }
+  gemm(true, false, C, H, T * B, x, C, dz, H, dw, H, true, 0);
+  if (T > 1) gemm(true, false, H, H, (T - 1) * B, hs, H, dz + at(slice), H, dr, H, true, 0);
+  if (db) columnSums(dz, H, T * B, H, db);
+  if (dx) gemm(false, true, T * B, C, H, dz, H, w, H, dx, C, false, 0);
+}
+
+/** One step of one stream: h (H) is the state, in and out. z (H): scratch. */
+export function rnnStep(x: usize, w: usize, r: usize, b: usize, h: usize, z: usize, C: i32, H: i32, act: i32): void {
+  if (b) memory.copy(z, b, at(H));
+  else memory.fill(z, 0, at(H));
+  gemv(x, w, H, z, C, H);
+  gemv(h, r, H, z, H, H);
+  activate(act, z, H);
+  memory.copy(h, z, at(H));
+}

@@ -1,0 +1,235 @@
+import { z } from "zod";
+import { bin } from "./codec.ts";
+import { DeviceId, Sha256, TaskId, TransferId } from "./ids.ts";
+import { limits } from "./limits.ts";
+import { SignedManifest } from "./manifest.ts";
+import { TaskSpec, TrainingSpec } from "./task.ts";
+import { TransferManifest } from "./transfer.ts";
+
+const count = z.int().nonnegative();
+const finite = z.number();
+const text = (max: number) => z.string().max(max);
+/** Grows by one at every start of an agent, kept in its state folder: tells a late death from a present one. */
+const bootSeq = z.int().positive();
+/** Drawn by the coordinator for each round: an update that does not carry it was not made for this round. */
+const nonce = z.string().regex(/^[0-9a-f]{32}$/, "a nonce is 32 hexadecimal digits");
+
+/** Which global model a device runs. */
+export const Running = z.object({ number: z.int().positive(), sha256: Sha256 });
+export type Running = z.infer<typeof Running>;
+
+// ---- up/state: retained; the last will is the same topic with the same bootSeq ----
+
+export const Birth = z.object({
+  kind: z.literal("birth"),
+  bootSeq,
+  /** Version of the agent program. */
+  agent: text(32),
+  channels: z.int().positive().max(limits.channels),
+  /** Channel names, joined by line feeds: a list of 512 would be over the limit of array entries. */
+  channelNames: text(8 * 1024).optional(),
+  /** Rows per second of the source, where it is known. */
+  rateHz: z.number().positive().optional(),
+  running: Running.nullable(),
+  /** Largest chunk that the device takes, bytes. */
+  chunkBytes: z.int().positive().max(limits.chunkBytes),
+});
+export type Birth = z.infer<typeof Birth>;
+
+export const Death = z.object({ kind: z.literal("death"), bootSeq, reason: z.enum(["lost", "shutdown"]) });
+export type Death = z.infer<typeof Death>;
+
+export const StateMessage = z.discriminatedUnion("kind", [Birth, Death]);
+export type StateMessage = z.infer<typeof StateMessage>;
+
+// ---- up/hb: QoS 0 ----
+
+export const Heartbeat = z.object({
+  kind: z.literal("heartbeat"),
+  bootSeq,
+  uptimeMs: count,
+  rssBytes: count,
+  peakRssBytes: count,
+  cpuMs: count,
+  /** Rows read, and rows scored, since the first start of this state folder. */
+  rows: count,
+  scored: count,
+  running: Running.nullable(),
+  activity: z.enum(["idle", "training", "sending", "installing"]),
+  /** The source has ended: a replayed file was read to its last row and scored. */
+  sourceEnded: z.boolean(),
+  spooledAlerts: count,
+  /** Scores since the last heartbeat. */
+  scores: z.object({ count, mean: finite, max: finite, threshold: finite }).nullable(),
+});
+export type Heartbeat = z.infer<typeof Heartbeat>;
+
+// ---- up/event: QoS 1, spooled on disk until dn/ack names it ----
+
+export const AlertChannel = z.object({
+  /** 0-based, with the channel's name where the source has names. */
+  channel: z.int().nonnegative(),
+  name: text(64).optional(),
+  /** Its part of the score, 0..1. */
+  share: z.number().min(0).max(1),
+});
+export type AlertChannel = z.infer<typeof AlertChannel>;
+export const Alert = z.object({
+  kind: z.literal("alert"),
+  /** Made from the sample that caused it, so that a restarted agent that reads the row again sends the same id. */
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  phase: z.enum(["onset", "end"]),
+  /** Id of the onset, in the onset itself and in its end. */
+  event: z.string().regex(/^[0-9a-f]{16}$/),
+  row: count,
+  /** The sample's own time, milliseconds since 1970. */
+  atMs: finite,
+  score: finite,
+  threshold: finite,
+  version: Running,
+  channels: z.array(AlertChannel).max(8),
+  /** In an end only: rows since the onset and the highest score among them. */
+  durationRows: count.optional(),
+  peak: finite.optional(),
+});
+export type Alert = z.infer<typeof Alert>;
+
+// ---- up/req: QoS 1 ----
+
+/** Announces an update; the coordinator answers with what it already has of it. */
+export const Offer = z.object({
+  kind: z.literal("offer"),
+  xfer: TransferId,
+  task: TaskId,
+  round: z.int().positive(),
+  nonce,
+  bootSeq,
+  /** Version that the delta is against. */
+  base: Sha256,
+  samples: z.int().positive(),
+  /** Mean loss of the last local epoch, and of the base model on held-back data before training. */
+  loss: finite,
+  heldBackLoss: finite,
+  trainMs: count,
+  manifest: TransferManifest,
+});
+export type Offer = z.infer<typeof Offer>;
+
+export const Pull = z.object({
+  kind: z.literal("pull"),
+  task: TaskId,
+  sha256: Sha256,
+  indexes: z.array(z.int().nonnegative().max(limits.chunks)).min(1).max(limits.window),
+});
+export type Pull = z.infer<typeof Pull>;
+
+export const Status = z.object({
+  kind: z.literal("status"),
+  task: TaskId,
+  state: z.enum(["installed", "failed"]),
+  version: Running,
+  code: text(32).optional(),
+  message: text(512).optional(),
+});
+export type Status = z.infer<typeof Status>;
+
+/** Answer to an invitation: training has begun ... */
+export const Accept = z.object({ kind: z.literal("accept"), task: TaskId, round: z.int().positive(), nonce });
+export type Accept = z.infer<typeof Accept>;
+/** ... or will not, and why. */
+export const Decline = z.object({
+  kind: z.literal("decline"),
+  task: TaskId,
+  round: z.int().positive(),
+  nonce,
+  code: text(32),
+  message: text(512),
+});
+export type Decline = z.infer<typeof Decline>;
+
+/** Count, mean and M2 of every channel of the local training data, in the layout of models/data/statistics. */
+export const Statistics = z.object({
+  kind: z.literal("statistics"),
+  task: TaskId,
+  nonce,
+  values: bin(limits.statisticsBytes),
+});
+export type Statistics = z.infer<typeof Statistics>;
+
+export const Request = z.discriminatedUnion("kind", [Offer, Pull, Status, Accept, Decline, Statistics]);
+export type Request = z.infer<typeof Request>;
+
+// ---- up/upd/{xfer} and dn/chunk: QoS 1 ----
+
+export const Chunk = z.object({
+  index: z.int().nonnegative().max(limits.chunks),
+  data: bin(limits.chunkBytes),
+});
+export type Chunk = z.infer<typeof Chunk>;
+
+export const ModelChunk = Chunk.extend({ sha256: Sha256 });
+export type ModelChunk = z.infer<typeof ModelChunk>;
+
+// ---- dn/ack: QoS 1, sent when the thing is durably stored ----
+
+export const TransferAck = z.object({
+  kind: z.literal("transfer"),
+  xfer: TransferId,
+  /** `open`: send what is missing in `have`. The other two end the transfer. */
+  state: z.enum(["open", "stored", "refused"]),
+  /** One bit a chunk, least significant bit first. */
+  have: bin(limits.chunks / 8),
+  code: text(32).optional(),
+  message: text(512).optional(),
+});
+export type TransferAck = z.infer<typeof TransferAck>;
+
+export const AlertAck = z.object({ kind: z.literal("alerts"), ids: z.array(text(16)).max(limits.items) });
+export type AlertAck = z.infer<typeof AlertAck>;
+
+export const Ack = z.discriminatedUnion("kind", [TransferAck, AlertAck]);
+export type Ack = z.infer<typeof Ack>;
+
+// ---- dn/want: QoS 1, retained: the desired state, whole, every time ----
+
+export const Want = z.object({
+  kind: z.literal("want"),
+  device: DeviceId,
+  task: TaskSpec,
+  /** The version to run, or null while there is none yet. */
+  version: SignedManifest.nullable(),
+  /** `serving` once the task's scheduled rounds are over. */
+  phase: z.enum(["training", "serving"]),
+});
+export type Want = z.infer<typeof Want>;
+
+// ---- dn/cmd: QoS 1, not retained: the coordinator sends it again to a device that comes back ----
+
+export const Invite = z.object({
+  kind: z.literal("invite"),
+  task: TaskId,
+  round: z.int().positive(),
+  nonce,
+  base: Sha256,
+  /** From the moment it is received: clocks of devices are not trusted. */
+  deadlineMs: z.int().positive(),
+  training: TrainingSpec,
+  seed: z.int().nonnegative(),
+});
+export type Invite = z.infer<typeof Invite>;
+
+export const Cancel = z.object({
+  kind: z.literal("cancel"),
+  task: TaskId,
+  round: z.int().positive(),
+  nonce,
+  message: text(512),
+});
+export type Cancel = z.infer<typeof Cancel>;
+
+/** Asks for the statistics of the local training data, before round one. */
+export const AskStatistics = z.object({ kind: z.literal("ask-statistics"), task: TaskId, nonce });
+export type AskStatistics = z.infer<typeof AskStatistics>;
+
+export const Command = z.discriminatedUnion("kind", [Invite, Cancel, AskStatistics]);
+export type Command = z.infer<typeof Command>;

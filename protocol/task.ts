@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { TaskId } from "./ids.ts";
+import { limits } from "./limits.ts";
+
+/** How a device trains in one round. */
+export const TrainingSpec = z.strictObject({
+  epochs: z.int().positive().max(1000).default(2),
+  batchSize: z.int().positive().max(1024).default(32),
+  learningRate: z.number().positive().max(10).default(0.003),
+  optimizer: z.enum(["adam", "sgd"]).default("adam"),
+  /** Global-norm clip of every gradient; 0 is off. */
+  clipNorm: z.number().nonnegative().default(1),
+  /** Weight of the proximal term (FedProx, Li et al. 2020, arXiv 1812.06127); 0 is FedAvg. */
+  mu: z.number().nonnegative().default(0),
+});
+export type TrainingSpec = z.infer<typeof TrainingSpec>;
+
+/** How a detector's scores become alarms, on the device. */
+export const AlarmSpec = z.strictObject({
+  /** Quantile of the scores of held-back normal data. */
+  quantile: z.number().gt(0.5).lt(1).default(0.999),
+  /** Rows of the causal moving average over the scores. */
+  smooth: z.int().positive().max(1000).default(10),
+  /** k of the last n rows over the threshold make an alarm. */
+  k: z.int().positive().max(64).default(3),
+  n: z.int().positive().max(64).default(5),
+});
+export type AlarmSpec = z.infer<typeof AlarmSpec>;
+
+/** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */
+export const DetectorSpec = z.strictObject({
+  name: z.enum(["gru-forecaster", "lstm-forecaster", "rnn-forecaster"]).default("gru-forecaster"),
+  /** Units of the recurrent layer. */
+  units: z.int().positive().max(512).default(32),
+  /** Rows of one training window, and rows from one window's start to the next. */
+  window: z.int().min(2).max(4096).default(32),
+  stride: z.int().positive().max(4096).default(16),
+  /** Channel statistics for the scaler: each device's own, or merged over the fleet before round one. */
+  scaling: z.enum(["local", "federated"]).default("local"),
+  /** Scaled values are clipped to +-clip standard deviations. */
+  clip: z.number().positive().max(1000).default(10),
+  /**
+   * Rows over which a lasting change of a channel's level becomes the new normal: the slow part of the forecast's error is taken off it, so
+   * that data which drifts does not alarm for ever. 0 is off.
+   */
+  adaptRows: z.int().nonnegative().max(1_000_000).default(1000),
+  /** Part of a device's recent data, its latest, that is never trained on: it sets sigma and threshold. */
+  heldBack: z.number().gt(0).lt(0.9).default(0.2),
+});
+export type DetectorSpec = z.infer<typeof DetectorSpec>;
+
+/** When a round opens and closes. */
+export const RoundSpec = z.strictObject({
+  /** Updates wanted, as a part of the devices that are ready. */
+  target: z.number().gt(0).max(1).default(1),
+  /** Devices invited beyond the target, as a part of it, because some will not answer. */
+  overInvite: z.number().nonnegative().max(4).default(0.25),
+  /** With this part of the target in, the round waits `graceMs` more for the rest, then closes. With everybody in, it closes at once. */
+  quorum: z.number().gt(0).max(1).default(0.8),
+  graceMs: z.int().nonnegative().max(3_600_000).default(10_000),
+  /** With fewer updates than this at the deadline the round is aborted. */
+  floor: z.int().positive().default(1),
+  deadlineMs: z.int().min(100).max(86_400_000).default(60_000),
+  /** An update may not weigh more than this many samples: none may outvote the fleet by its own word. */
+  maxSamples: z
+    .int()
+    .positive()
+    .max(1 << 24)
+    .default(1_000_000),
+  /** The updates of so many past rounds are kept, so that a sum can be checked; older ones are deleted. */
+  keepUpdates: z.int().nonnegative().default(3),
+  /** Pause after an aborted round. */
+  retryMs: z.int().min(10).max(3_600_000).default(5_000),
+});
+export type RoundSpec = z.infer<typeof RoundSpec>;
+
+/** One detector trained over one part of the fleet. */
+export const TaskSpec = z.strictObject({
+  id: TaskId.default("main"),
+  detector: DetectorSpec.prefault({}),
+  training: TrainingSpec.prefault({}),
+  alarm: AlarmSpec.prefault({}),
+  round: RoundSpec.prefault({}),
+  /** Rounds to run; after them the task serves its last version. */
+  rounds: z.int().positive().max(1_000_000).default(10),
+  /** Devices that must be ready before round one. */
+  minDevices: z.int().positive().default(1),
+  seed: z.int().nonnegative().max(0xffffffff).default(1),
+  /** Bytes of one chunk of an update or a version. */
+  chunkBytes: z.int().min(64).max(limits.chunkBytes).default(limits.chunkBytes),
+  heartbeatMs: z.int().min(100).max(3_600_000).default(10_000),
+});
+export type TaskSpec = z.infer<typeof TaskSpec>;

@@ -1,0 +1,76 @@
+// Compiles models/kernels/assembly (AssemblyScript) to one WASM file and writes it, base64, as models/kernels/wasm.ts:
+// as a module it needs no path at run time, in the source tree, in dist and in the one-file agent alike.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const LIMIT_BYTES = 200 * 1024;
+const OPTIONS = [
+  "-O3",
+  "--converge",
+  "--noAssert",
+  "--runtime=stub",
+  "--enable=simd",
+  "--importMemory",
+  "--zeroFilledMemory", // or the scratch would be written out as zeros
+  "--disableWarning=112",
+  "--use=abort=",
+];
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const sources = join(root, "models/kernels/assembly");
+const target = join(root, "models/kernels/wasm.ts");
+const manifest = createRequire(import.meta.url).resolve("assemblyscript/package.json");
+
+const digest = sourceDigest();
+if (existsSync(target) && readFileSync(target, "utf8").includes(digest)) process.exit(0);
+
+const scratch = mkdtempSync(join(tmpdir(), "starling-kernels-"));
+try {
+  const wasmFile = join(scratch, "kernels.wasm");
+  const asc = join(dirname(manifest), "bin/asc.js");
+  execFileSync(process.execPath, [asc, join(sources, "index.ts"), "--outFile", wasmFile, ...OPTIONS], {
+    stdio: "inherit",
+    cwd: sources,
+  });
+  const wasm = readFileSync(wasmFile);
+  if (wasm.length > LIMIT_BYTES)
+    throw new Error(`kernels are ${wasm.length} bytes, the limit is ${LIMIT_BYTES}`);
+  const lines = [
+    "// Written by scripts/build-kernels.mjs from models/kernels/assembly; not in git.",
+    `// sources: ${digest}, ${wasm.length} bytes of WASM`,
+    `export const wasmBase64 =\n  "${wasm.toString("base64")}";`,
+  ];
+  // A rename is atomic: two builds at once, or a reader in between, never see half a file.
+  const next = `${target}.${process.pid}`;
+  writeFileSync(next, `${lines.join("\n")}\n`);
+  renameSync(next, target);
+  console.log(`kernels: ${wasm.length} bytes`);
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+/** sha256 of everything that decides the result: the sources, the options and the compiler's version. */
+function sourceDigest() {
+  const hash = createHash("sha256")
+    .update(OPTIONS.join(" "))
+    .update(JSON.parse(readFileSync(manifest, "utf8")).version);
+  for (const file of readdirSync(sources)
+    .filter((name) => name.endsWith(".ts"))
+    .sort()) {
+    hash.update(file).update(readFileSync(join(sources, file)));
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,242 @@
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { startCoordinator } from "../../coordinator/coordinator.ts";
+import { openDiskBlobs } from "../../coordinator/embedded/disk-blobs.ts";
+import { openSqliteJournal } from "../../coordinator/embedded/sqlite-journal.ts";
+import {
+  decodeStatistics,
+  encodeStatistics,
+  mergeInOrder,
+  seriesStatistics,
+} from "../../models/data/statistics.ts";
+import { encode } from "../../protocol/codec.ts";
+import type { TransferAck } from "../../protocol/messages.ts";
+import { topics } from "../../protocol/topics.ts";
+import { slice } from "../../protocol/transfer.ts";
+import { smallTask, type TestCoordinator, testCoordinator } from "../support/coordinator.ts";
+import { referenceAverage } from "../support/federated-average.ts";
+import { connectDevice, type ScriptedDevice } from "../support/scripted-device.ts";
+import { until } from "../support/until.ts";
+
+const channels = 3;
+let house: TestCoordinator | undefined;
+const devices: ScriptedDevice[] = [];
+
+afterEach(async () => {
+  for (const device of devices.splice(0)) await device.close();
+  await house?.close();
+  house = undefined;
+});
+
+async function join3(names: readonly string[]): Promise<ScriptedDevice[]> {
+  const joined: ScriptedDevice[] = [];
+  for (const name of names)
+    joined.push(await connectDevice(await house!.coordinator.enroll(name), { channels }));
+  devices.push(...joined);
+  return joined;
+}
+
+/** A delta that no other device or round has. */
+function delta(length: number, seed: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(seed * 1000 + i) * 10 ** -(i % 6));
+}
+
+async function reference(stateDir: string, round: number, base: Float32Array): Promise<Float32Array> {
+  const journal = await openSqliteJournal({ path: join(stateDir, "journal.db"), now: Date.now });
+  const blobs = await openDiskBlobs({ folder: join(stateDir, "blobs") });
+  const weights = await referenceAverage({ journal, blobs, task: "main", round }, base);
+  await journal.close();
+  return weights;
+}
+
+describe("coordinator", () => {
+  it("averages a round exactly as its journal says, whatever the order, and publishes it", async () => {
+    const task = smallTask({ rounds: 2, minDevices: 3 });
+    const results: Float32Array[] = [];
+    for (const order of [
+      [0, 1, 2],
+      [2, 0, 1],
+    ]) {
+      house = await testCoordinator(task);
+      const fleet = await join3(["a", "b", "c"]);
+      const base = await fleet[0]!.version();
+      const invites = await Promise.all(fleet.map((device) => device.invitation(1)));
+      for (const i of order) {
+        const update = fleet[i]!.makeUpdate(invites[i]!, delta(base.weights.length, i), base.header, {
+          samples: 10 + 7 * i,
+        });
+        expect(await fleet[i]!.send(update)).toMatchObject({ state: "stored" });
+      }
+      await fleet[0]!.invitation(2);
+      const next = await fleet[1]!.version();
+      expect(next.weights).toEqual(await reference(house.stateDir, 1, base.weights));
+      results.push(next.weights);
+      const [closed] = (await house.coordinator.view.rounds({ limit: 5 })).filter(({ round }) => round === 1);
+      expect(closed).toMatchObject({ phase: "closed", accepted: ["a", "b", "c"], samples: 51, late: [] });
+      for (const device of devices.splice(0)) await device.close();
+      await house.close();
+      house = undefined;
+    }
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  it("acknowledges an update that it has, after a lost ack and after a restart, and counts it once", async () => {
+    house = await testCoordinator(smallTask({ rounds: 1, minDevices: 2 }));
+    const [a, b] = await join3(["a", "b"]);
+    const base = await a!.version();
+    const update = a!.makeUpdate(await a!.invitation(1), delta(base.weights.length, 1), base.header);
+    expect(await a!.send(update)).toMatchObject({ state: "stored" });
+    expect(await a!.send(update)).toMatchObject({ state: "stored" });
+    const other = b!.makeUpdate(await b!.invitation(1), delta(base.weights.length, 2), base.header, {
+      samples: 30,
+    });
+    for (const device of devices.splice(0)) await device.close();
+    await house.restart();
+    const [a2, b2] = await join3(["a", "b"]);
+    expect(await a2!.send(update)).toMatchObject({ state: "stored" });
+    expect(await b2!.send(other)).toMatchObject({ state: "stored" });
+    expect(await a2!.send(update)).toMatchObject({ state: "stored" });
+    await until(
+      async () => (await house!.coordinator.view.round(1))?.phase === "closed",
+      "the round to close",
+    );
+    const next = await until(async () => {
+      const version = await b2!.version();
+      return version.sha256 !== base.sha256 && version;
+    }, "the new version");
+    expect(next.weights).toEqual(await reference(house.stateDir, 1, base.weights));
+    expect(await house.coordinator.view.round(1)).toMatchObject({ accepted: ["a", "b"], samples: 40 });
+  });
+
+  it("takes a transfer up where a restart of the coordinator left it", async () => {
+    house = await testCoordinator(smallTask({ rounds: 1, minDevices: 1 }));
+    const [a] = await join3(["a"]);
+    const base = await a!.version();
+    const update = a!.makeUpdate(await a!.invitation(1), delta(base.weights.length, 1), base.header, {
+      chunkBytes: 128,
+    });
+    await a!.request(update.offer);
+    await until(() => a!.acks.length === 1, "the first ack");
+    for (const index of [0, 2, 3]) {
+      const chunk = encode({ index, data: slice(update.bytes, 128, index) });
+      await a!.client.publishAsync(topics.chunkUp("a", update.offer.xfer), Buffer.from(chunk), { qos: 1 });
+    }
+    for (const device of devices.splice(0)) await device.close();
+    await house.restart();
+    const [again] = await join3(["a"]);
+    await again!.request(update.offer);
+    const ack = await until(() => again!.acks[0], "the ack after the restart");
+    expect(ack).toMatchObject({ kind: "transfer", state: "open" });
+    expect([...(ack as TransferAck).have]).toEqual([0b1101]);
+    expect(await again!.send(update)).toMatchObject({ state: "stored" });
+  });
+
+  it("counts a late update and keeps it out of the sum", async () => {
+    house = await testCoordinator(
+      smallTask({ rounds: 1, minDevices: 2, round: { quorum: 0.5, graceMs: 0 } }),
+    );
+    const [a, b] = await join3(["a", "b"]);
+    const base = await a!.version();
+    const invite = await b!.invitation(1);
+    await a!.send(a!.makeUpdate(await a!.invitation(1), delta(base.weights.length, 1), base.header));
+    await until(
+      async () => (await house!.coordinator.view.round(1))?.phase === "closed",
+      "the round to close",
+    );
+    const answer = await b!.send(b!.makeUpdate(invite, delta(base.weights.length, 2), base.header));
+    expect(answer).toMatchObject({ state: "refused", code: "STALE_ROUND" });
+    const round = await until(async () => {
+      const view = await house!.coordinator.view.round(1);
+      return view?.late.length === 1 && view;
+    }, "the late update to be counted");
+    expect(round).toMatchObject({ accepted: ["a"], late: ["b"] });
+  });
+
+  it("merges the statistics of the fleet before round one, the same whoever answers first", async () => {
+    const values = [
+      { values: Float32Array.of(1, 2, 3, 4, 5, 6), rows: 2, channels },
+      { values: Float32Array.of(100, 7, -3, 50, 8, 9, 75, 1, 1), rows: 3, channels },
+    ].map((series) => seriesStatistics(series));
+    const merged: Uint8Array[] = [];
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      house = await testCoordinator(
+        smallTask({ rounds: 1, minDevices: 2, detector: { scaling: "federated" } }),
+      );
+      const fleet = await join3(["a", "b"]);
+      for (const i of order) {
+        const ask = await until(
+          () => fleet[i]!.commands.find((c) => c.kind === "ask-statistics"),
+          "the question",
+        );
+        const message = { kind: "statistics", task: "main", nonce: ask.nonce, channels };
+        await fleet[i]!.request({ ...message, values: encodeStatistics(values[i]!) });
+      }
+      const { header } = await fleet[0]!.version();
+      merged.push(header.statistics!);
+      for (const device of devices.splice(0)) await device.close();
+      await house.close();
+      house = undefined;
+    }
+    expect(merged[1]).toEqual(merged[0]);
+    const [a, b] = values as [(typeof values)[0], (typeof values)[0]];
+    expect(decodeStatistics(merged[0]!)).toEqual(
+      mergeInOrder([
+        ["a", a],
+        ["b", b],
+      ]),
+    );
+  });
+
+  it("stores an alert before it acknowledges it, once however often it is sent", async () => {
+    house = await testCoordinator(smallTask({ minDevices: 5 }));
+    const [a] = await join3(["a"]);
+    const alert = {
+      kind: "alert",
+      id: "0123456789abcdef",
+      event: "0123456789abcdef",
+      phase: "onset",
+      row: 7,
+      atMs: 1,
+      score: 9,
+      threshold: 3,
+      version: { number: 1, sha256: "a".repeat(64) },
+      channels: [{ channel: 2, name: "flow", share: 0.9 }],
+    };
+    for (let i = 0; i < 3; i++) {
+      await a!.client.publishAsync(topics.up("a", "event"), Buffer.from(encode(alert)), { qos: 1 });
+    }
+    await until(() => a!.acks.length === 3, "three acks");
+    expect(a!.acks[0]).toEqual({ kind: "alerts", ids: [alert.id] });
+    await house.restart();
+    const stored = await house.coordinator.view.alerts({ limit: 10 });
+    expect(stored).toHaveLength(1);
+    expect(stored[0]).toMatchObject({ device: "a", row: 7, score: 9 });
+    expect(house.coordinator.view.device("a")?.alerts).toBe(1);
+  });
+
+  it("a task whose detector changed is refused with what to do", async () => {
+    house = await testCoordinator(smallTask({ minDevices: 1 }));
+    await join3(["a"]);
+    await until(() => house!.coordinator.view.task().version, "the first version");
+    const other = smallTask({ minDevices: 1, detector: { units: 8 } });
+    for (const device of devices.splice(0)) await device.close();
+    await expect(house.restart({ task: other })).rejects.toThrow(/another task id/);
+    await house.restart();
+  });
+
+  it("a second coordinator on the same folder is refused", async () => {
+    house = await testCoordinator(smallTask({}));
+    const second = startCoordinator({
+      stateDir: house.stateDir,
+      host: "127.0.0.1",
+      mqttPort: 0,
+      httpPort: 0,
+      task: smallTask({}),
+      log: house.log,
+    });
+    await expect(second).rejects.toMatchObject({ code: "LOCKED" });
+  });
+});

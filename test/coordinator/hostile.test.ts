@@ -1,0 +1,156 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encode } from "../../protocol/codec.ts";
+import { topics } from "../../protocol/topics.ts";
+import { smallTask, type TestCoordinator, testCoordinator } from "../support/coordinator.ts";
+import { connectDevice, type ScriptedDevice } from "../support/scripted-device.ts";
+import { until } from "../support/until.ts";
+
+type Version = Awaited<ReturnType<ScriptedDevice["version"]>>;
+
+const channels = 3;
+let house: TestCoordinator;
+let honest: ScriptedDevice;
+let hostile: ScriptedDevice;
+let base: Version;
+
+beforeEach(async () => {
+  house = await testCoordinator(
+    smallTask({ rounds: 3, minDevices: 2, round: { deadlineMs: 2_000, maxSamples: 1000 } }),
+  );
+  honest = await connectDevice(await house.coordinator.enroll("honest"), { channels });
+  hostile = await connectDevice(await house.coordinator.enroll("hostile"), { channels });
+  base = await honest.version();
+});
+
+afterEach(async () => {
+  await honest.close();
+  await hostile.close();
+  await house.close();
+});
+
+/** The round ends with the honest update alone, and the process goes on to the next round. */
+async function roundGoesOn(): Promise<void> {
+  const delta = new Float32Array(base.weights.length).fill(0.5);
+  const update = honest.makeUpdate(await honest.invitation(1), delta, base.header);
+  expect(await honest.send(update)).toMatchObject({ state: "stored" });
+  await honest.invitation(2);
+  const round = await house.coordinator.view.round(1);
+  expect(round).toMatchObject({ phase: "closed", accepted: ["honest"] });
+  const next = await until(async () => {
+    const version = await honest.version();
+    return version.sha256 !== base.sha256 && version;
+  }, "the next version");
+  expect(next.weights).toEqual(base.weights.map((w) => w + 0.5));
+}
+
+function refusals(): Readonly<Record<string, number>> {
+  return house.coordinator.view.device("hostile")!.refused;
+}
+
+describe("a hostile device", () => {
+  const spoiled: readonly (readonly [string, (size: number) => Float32Array, object, string])[] = [
+    ["NaN weights", (size) => new Float32Array(size).fill(Number.NaN), {}, "NOT_FINITE"],
+    ["infinite weights", (size) => new Float32Array(size).fill(Number.POSITIVE_INFINITY), {}, "NOT_FINITE"],
+    ["weights beyond reason", (size) => new Float32Array(size).fill(1e30), {}, "OVER_WEIGHT"],
+    ["too few weights", () => new Float32Array(5), {}, "BAD_SHAPE"],
+    ["another layout", () => new Float32Array(6), { layout: [{ name: "w", shape: [2, 3] }] }, "BAD_SHAPE"],
+    ["a stale base", (size) => new Float32Array(size), { base: "0".repeat(64) }, "STALE_BASE"],
+    [
+      "more samples than any device may claim",
+      (size) => new Float32Array(size),
+      { samples: 1001 },
+      "OVER_WEIGHT",
+    ],
+    [
+      "bytes that are no frame",
+      () => new Float32Array(0),
+      { bytes: new Uint8Array(500).fill(7) },
+      "BAD_MESSAGE",
+    ],
+    [
+      "a frame larger than the model can need",
+      () => new Float32Array(0),
+      { bytes: new Uint8Array(200_000) },
+      "TOO_LARGE",
+    ],
+    [
+      "a transfer made for another device",
+      (size) => new Float32Array(size),
+      { device: "honest" },
+      "FORBIDDEN",
+    ],
+  ];
+  for (const [what, weights, change, code] of spoiled) {
+    it(`that sends ${what} is refused with ${code}, counted, and the round goes on`, async () => {
+      const invite = await hostile.invitation(1);
+      const update = hostile.makeUpdate(invite, weights(base.weights.length), base.header, change);
+      expect(await hostile.send(update)).toMatchObject({ state: "refused", code });
+      expect(refusals()[code]).toBe(1);
+      await roundGoesOn();
+    });
+  }
+
+  it("that publishes as another device is refused, and the other keeps its name", async () => {
+    const death = encode({ kind: "death", bootSeq: 1, reason: "lost" });
+    await hostile.client
+      .publishAsync(topics.up("honest", "state"), Buffer.from(death), { qos: 1 })
+      .catch(() => undefined);
+    await until(() => refusals().FORBIDDEN, "the refusal to be counted");
+    expect(house.coordinator.view.device("honest")?.online).toBe(true);
+    hostile = await connectDevice(await house.coordinator.enroll("hostile"), { channels });
+    await roundAfterDecline();
+  });
+
+  it("that sends a msgpack bomb, a long message, and chunks of nothing is refused each time", async () => {
+    const request = topics.up("hostile", "req");
+    await hostile.client.publishAsync(request, Buffer.alloc(6 * 1024, 0x91), { qos: 1 });
+    await hostile.client.publishAsync(request, Buffer.alloc(20 * 1024, 0xc0), { qos: 1 });
+    await hostile.client.publishAsync(topics.chunkUp("hostile", "0".repeat(32)), Buffer.alloc(90_000, 0xdd), {
+      qos: 1,
+    });
+    await hostile.client.publishAsync(topics.up("hostile", "hb"), Buffer.from("not msgpack"), { qos: 1 });
+    await until(() => (refusals().TOO_LARGE ?? 0) >= 2 && (refusals().BAD_MESSAGE ?? 0) >= 1, "the refusals");
+    await roundAfterDecline();
+  });
+
+  it("that pushes 100 MB is cut off, and memory stays flat", async () => {
+    const before = process.memoryUsage().rss;
+    const block = Buffer.alloc(1024 * 1024, 0x55);
+    for (let i = 0; i < 100 && hostile.client.connected; i++) {
+      await Promise.race([
+        hostile.client.publishAsync(topics.up("hostile", "event"), block, { qos: 0 }).catch(() => undefined),
+        new Promise<void>((resolve) => hostile.client.once("close", () => resolve())),
+      ]);
+    }
+    await until(() => !hostile.client.connected, "the connection to be cut");
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024);
+    hostile = await connectDevice(await house.coordinator.enroll("hostile"), { channels, bootSeq: 2 });
+    await roundAfterDecline();
+  });
+
+  it("that floods with 3,000 refused messages costs no memory that stays", async () => {
+    const bomb = Buffer.alloc(4 * 1024, 0x91);
+    const flood = async (count: number) => {
+      for (let i = 0; i < count; i += 50) {
+        await Promise.all(
+          Array.from({ length: 50 }, () =>
+            hostile.client.publishAsync(topics.up("hostile", "req"), bomb, { qos: 1 }),
+          ),
+        );
+      }
+    };
+    await flood(500);
+    const before = process.memoryUsage().rss;
+    await flood(2500);
+    expect(process.memoryUsage().rss - before).toBeLessThan(48 * 1024 * 1024);
+    expect(refusals().TOO_LARGE).toBe(3000);
+    await roundAfterDecline();
+  });
+});
+
+/** As roundGoesOn, where the hostile device has not spoilt its own update but says no. */
+async function roundAfterDecline(): Promise<void> {
+  const { task, round, nonce } = await hostile.invitation(1);
+  await hostile.request({ kind: "decline", task, round, nonce, code: "UNAVAILABLE", message: "no" });
+  await roundGoesOn();
+}

@@ -1,0 +1,220 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { decode } from "../../protocol/codec.ts";
+import { Offer } from "../../protocol/messages.ts";
+import { until } from "../support/until.ts";
+import { cutProxy } from "./cut-proxy.ts";
+import { eventually, type Fleet, fileSize, isBuilt, openFleet, whyNotBuilt } from "./fleet.ts";
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+if (!isBuilt) console.warn(`skipped: end-to-end tests ${whyNotBuilt}`);
+
+const small = { units: 8, window: 16, stride: 4, adaptRows: 50 };
+const quick = { epochs: 1 };
+/** Long enough to be killed in the middle of it. */
+const slow = { epochs: 400 };
+
+/** All rounds are over, every device runs the last version. */
+async function finished(devices: readonly string[]): Promise<void> {
+  await eventually(
+    async () => ({
+      task: await fleet.task(),
+      devices: await Promise.all(devices.map((name) => fleet.device(name))),
+    }),
+    ({ task, devices: views }) =>
+      task.phase === "serving" && views.every(({ running }) => running?.sha256 === task.version?.sha256),
+    "all rounds to end and the last version to run everywhere",
+  );
+}
+
+describe.skipIf(!isBuilt)("kill -9 of an agent", { timeout: 120_000 }, () => {
+  it("while it trains: it trains again and the round closes with it", async () => {
+    fleet = await openFleet({ detector: small, training: slow, rounds: 1, minDevices: 2 });
+    await fleet.startCoordinator();
+    await fleet.startAgent({ device: "steady" });
+    const victim = await fleet.startAgent({ device: "victim" });
+    await eventually(
+      () => fleet.device("victim"),
+      ({ heartbeat }) => heartbeat?.activity === "training",
+      "the victim to train",
+    );
+    await victim.kill("SIGKILL");
+    await eventually(
+      () => fleet.device("victim"),
+      ({ online }) => !online,
+      "the victim's last will",
+    );
+    await fleet.startAgent({ device: "victim" });
+    await finished(["steady", "victim"]);
+    const [round] = await fleet.rounds();
+    expect(round).toMatchObject({ phase: "closed", accepted: ["steady", "victim"], late: [] });
+    expect((await fleet.device("victim")).birth?.bootSeq).toBe(2);
+    await fleet.audit(1);
+  });
+
+  it("while it sends, half of the chunks gone: the same transfer goes on and counts once", async () => {
+    fleet = await openFleet({ detector: small, training: quick, rounds: 1, minDevices: 2 });
+    await fleet.startCoordinator();
+    await fleet.startAgent({ device: "steady" });
+    const victim = await fleet.startAgent({ device: "victim", flags: ["--bandwidth", "400"] });
+    const incoming = join(fleet.folder, "coordinator/incoming/victim");
+    const offer = await until(
+      async () =>
+        readFile(join(incoming, "offer")).then(
+          (bytes) => decode(Offer, bytes),
+          () => undefined,
+        ),
+      "the victim's offer",
+      30_000,
+    );
+    await until(
+      async () => (await fileSize(join(incoming, "part"))) >= offer.manifest.size / 2,
+      "half of the chunks",
+      30_000,
+    );
+    await victim.kill("SIGKILL");
+    expect((await fleet.rounds())[0]).toMatchObject({ phase: "collecting", accepted: ["steady"] });
+    await fleet.startAgent({ device: "victim" });
+    await finished(["steady", "victim"]);
+    const [round] = await fleet.rounds();
+    expect(round).toMatchObject({ phase: "closed", accepted: ["steady", "victim"] });
+    expect((await fleet.device("victim")).refused).toEqual({});
+    const stored = await fleet.get<{ accepted: string[] }>("rounds/1");
+    expect(stored.accepted).toEqual(["steady", "victim"]);
+    await fleet.audit(1);
+  });
+
+  it("while it installs: it runs the old version or the new one, and ends with the new", async () => {
+    fleet = await openFleet({
+      detector: small,
+      training: { epochs: 1, batchSize: 48 },
+      rounds: 1,
+      minDevices: 1,
+    });
+    await fleet.startCoordinator();
+    const steady = await fleet.startAgent({ device: "steady" });
+    await finished(["steady"]);
+    await steady.kill("SIGKILL");
+    const late = await fleet.startAgent({ device: "late", flags: ["--bandwidth", "1500"] });
+    await eventually(
+      () => fleet.device("late"),
+      ({ heartbeat }) => heartbeat?.activity === "installing",
+      "the install",
+    );
+    await late.kill("SIGKILL");
+    expect((await fleet.device("late")).running).toBeNull();
+    await fleet.startAgent({ device: "late" });
+    await finished(["late"]);
+    await fleet.audit(1);
+  });
+});
+
+describe.skipIf(!isBuilt)("kill -9 of the coordinator", { timeout: 180_000 }, () => {
+  it("after every durable step of a round: each round goes on and nothing is counted twice", async () => {
+    const steps = [
+      "first-version",
+      "collecting",
+      "receipt",
+      "aggregating",
+      "version",
+      "publishing",
+      "closed",
+    ];
+    fleet = await openFleet({
+      detector: small,
+      training: quick,
+      rounds: steps.length,
+      minDevices: 2,
+      round: { keepUpdates: 100 },
+    });
+    let coordinator = await fleet.startCoordinator(steps[0]);
+    await fleet.startAgent({ device: "a" });
+    await fleet.startAgent({ device: "b" });
+    for (const next of [...steps.slice(1), undefined]) {
+      await until(() => !coordinator.running, `the coordinator to die before "${next}"`, 60_000);
+      coordinator = await fleet.startCoordinator(next);
+    }
+    await finished(["a", "b"]);
+    expect((await fleet.rounds()).map(({ phase, accepted }) => [phase, accepted])).toEqual(
+      steps.map(() => ["closed", ["a", "b"]]),
+    );
+    await fleet.audit(steps.length);
+  });
+
+  it("and of the agent again and again: no alert is lost, none comes twice, none is invented", async () => {
+    fleet = await openFleet({ detector: small, training: { epochs: 10 }, rounds: 2, minDevices: 2 });
+    let coordinator = await fleet.startCoordinator();
+    // Both devices have the same data: what the undisturbed one says is what the other must have said.
+    await fleet.startAgent({ device: "steady", flags: ["--speed", "300", "--rate-hz", "1"] });
+    const flags = ["--speed", "300", "--rate-hz", "1"];
+    let victim = await fleet.startAgent({ device: "victim", flags });
+    await eventually(
+      () => fleet.task(),
+      ({ phase }) => phase === "serving",
+      "the rounds to end",
+    );
+    for (const rows of [300, 450, 800, 930, 1100]) {
+      await eventually(
+        () => fleet.device("victim"),
+        ({ heartbeat }) => (heartbeat?.scored ?? 0) >= rows,
+        `${rows} rows`,
+      );
+      await victim.kill("SIGKILL");
+      if (rows % 100 === 50 || rows === 930) {
+        await coordinator.kill("SIGKILL");
+        victim = await fleet.startAgent({ device: "victim", flags });
+        coordinator = await fleet.startCoordinator();
+      } else victim = await fleet.startAgent({ device: "victim", flags });
+    }
+    await eventually(
+      async () => [await fleet.device("steady"), await fleet.device("victim")],
+      (views) =>
+        views.every(({ heartbeat }) => heartbeat?.sourceEnded === true && heartbeat.spooledAlerts === 0),
+      "both replays to end and their alerts to arrive",
+    );
+    const alerts = await fleet.alerts();
+    const said = (name: string) =>
+      alerts
+        .filter(({ device }) => device === name)
+        .map(({ phase, row, score, durationRows }) => ({ phase, row, score, durationRows }))
+        .sort((x, y) => x.row - y.row);
+    expect(said("steady").filter(({ phase }) => phase === "onset").length).toBeGreaterThanOrEqual(2);
+    expect(said("victim")).toEqual(said("steady"));
+    await fleet.audit(2);
+  });
+});
+
+describe.skipIf(!isBuilt)("a connection that is cut", { timeout: 120_000 }, () => {
+  it("for longer than the keepalive: the device is seen to go, comes back, and the round closes with it", async () => {
+    fleet = await openFleet({ detector: small, training: slow, rounds: 2, minDevices: 2 });
+    await fleet.startCoordinator();
+    const proxy = await cutProxy(fleet.mqttPort);
+    try {
+      await fleet.startAgent({ device: "steady" });
+      await fleet.startAgent({ device: "cut", url: proxy.url });
+      await eventually(
+        () => fleet.device("cut"),
+        ({ heartbeat }) => heartbeat?.activity === "training",
+        "it to train",
+      );
+      proxy.freeze();
+      await eventually(
+        () => fleet.device("cut"),
+        ({ online }) => !online,
+        "the coordinator to miss it",
+      );
+      proxy.thaw();
+      await finished(["steady", "cut"]);
+      expect((await fleet.rounds()).map(({ accepted }) => accepted)).toEqual([
+        ["cut", "steady"],
+        ["cut", "steady"],
+      ]);
+      await fleet.audit(2);
+    } finally {
+      await proxy.close();
+    }
+  });
+});

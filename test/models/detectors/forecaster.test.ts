@@ -1,0 +1,172 @@
+import { describe, expect, it } from "vitest";
+import { encodeStatistics, seriesStatistics } from "../../../models/data/statistics.ts";
+import type { Detector, Recent } from "../../../models/detectors/detector.ts";
+import { openDetector, warmUpRows } from "../../../models/detectors/open.ts";
+import { topologyFor } from "../../../models/detectors/topology.ts";
+import { createRandom } from "../../../models/engine/random.ts";
+import { auroc } from "../../../models/evaluation/ranking.ts";
+import { DetectorSpec, TrainingSpec } from "../../../protocol/task.ts";
+
+const channels = 3;
+
+/** Three sine waves with noise; channel 1 carries a fault in `faulty` rows. */
+function waves(rows: number, seed: number, faulty: (row: number) => boolean = () => false): Recent {
+  const random = createRandom(seed);
+  const values = Float32Array.from({ length: rows * channels }, (_, i) => {
+    const row = Math.floor(i / channels);
+    const channel = i % channels;
+    const fault = faulty(row) && channel === 1 ? 1.5 : 0;
+    return 20 + 5 * (Math.sin(row / 6 + channel) + 0.05 * random.normal() + fault);
+  });
+  return { values, rows, channels };
+}
+
+function spec(more: Partial<DetectorSpec> = {}): DetectorSpec {
+  return DetectorSpec.parse({ units: 8, window: 16, stride: 4, adaptRows: 200, ...more });
+}
+
+async function trained(detectorSpec = spec(), recent = waves(2000, 1)): Promise<Detector> {
+  const topology = JSON.stringify(topologyFor(detectorSpec, channels));
+  const detector = await openDetector({ spec: detectorSpec, topology, channels, seed: 1, statistics: null });
+  await detector.train(recent, { training: TrainingSpec.parse({ epochs: 8, learningRate: 0.01 }), seed: 2 });
+  return detector;
+}
+
+const alarm = { quantile: 0.999, smooth: 5 };
+
+function scoresOf(detector: Detector, normal: Recent, test: Recent): Float64Array {
+  const scorer = detector.scorer(detector.calibrate(normal, alarm), alarm.smooth);
+  return Float64Array.from({ length: test.rows }, (_, i) =>
+    scorer.push(test.values.subarray(i * channels, (i + 1) * channels)),
+  );
+}
+
+describe("forecaster", () => {
+  it.each(["gru-forecaster", "lstm-forecaster", "rnn-forecaster"] as const)(
+    "%s learns, finds a fault and names its channel",
+    async (name) => {
+      const normal = waves(2000, 1);
+      const detector = await trained(spec({ name }), normal);
+      const faulty = (row: number) => row >= 300 && row < 340;
+      const test = waves(600, 9, faulty);
+      const calibration = detector.calibrate(normal, alarm);
+      const scorer = detector.scorer(calibration, alarm.smooth);
+      const scores = new Float64Array(test.rows);
+      let top = -1;
+      for (let i = 0; i < test.rows; i++) {
+        scores[i] = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
+        if (i === 300) top = scorer.contributions.indexOf(Math.max(...scorer.contributions));
+      }
+      const labels = Uint8Array.from(scores, (_, i) => (faulty(i) ? 1 : 0));
+      expect(auroc(scores.subarray(1), labels.subarray(1))).toBeGreaterThan(0.95);
+      expect(top).toBe(1);
+      const quiet = scores.subarray(50, 300);
+      expect(quiet.filter((score) => score > calibration.threshold).length).toBeLessThan(quiet.length / 10);
+    },
+  );
+
+  it("training lowers the loss on held-back data and leaves the weights of the same seed the same", async () => {
+    const recent = waves(2000, 1);
+    const first = await trained(spec(), recent);
+    const second = await trained(spec(), recent);
+    expect(second.weights()).toEqual(first.weights());
+    const topology = JSON.stringify(topologyFor(spec(), channels));
+    const fresh = await openDetector({ spec: spec(), topology, channels, seed: 1, statistics: null });
+    const training = TrainingSpec.parse({ epochs: 1 });
+    const before = await fresh.train(recent, { training, seed: 1 });
+    const after = await first.train(recent, { training, seed: 1 });
+    expect(after.heldBackLoss).toBeLessThan(before.heldBackLoss / 2);
+    // floor((1600 - 16 - 1) / 4) + 1 windows in the part that is not held back.
+    expect(before.samples).toBe(396);
+  });
+
+  it("a stream that is stopped and restored gives the same scores to the bit", async () => {
+    const normal = waves(2000, 1);
+    const detector = await trained(spec(), normal);
+    const test = waves(300, 4, (row) => row > 120 && row < 150);
+    const calibration = detector.calibrate(normal, alarm);
+    const whole = detector.scorer(calibration, alarm.smooth);
+    let part = detector.scorer(calibration, alarm.smooth);
+    for (let i = 0; i < test.rows; i++) {
+      const row = test.values.subarray(i * channels, (i + 1) * channels);
+      if (i % 37 === 5) {
+        const state = part.state().slice();
+        part = detector.scorer(calibration, alarm.smooth);
+        part.restore(state);
+      }
+      expect(part.push(row)).toBe(whole.push(row));
+      expect(part.contributions).toEqual(whole.contributions);
+    }
+    expect(() => part.restore(new Float32Array(3))).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+  });
+
+  it("the scores after the warm-up do not depend on where the stream began", async () => {
+    const normal = waves(2000, 1);
+    const detector = await trained(spec(), normal);
+    const test = waves(1200, 4);
+    const calibration = detector.calibrate(normal, alarm);
+    const scoreFrom = (from: number) => {
+      const scorer = detector.scorer(calibration, alarm.smooth);
+      let last = Number.NaN;
+      for (let i = from; i < test.rows; i++)
+        last = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
+      return last;
+    };
+    const late = scoreFrom(test.rows - 1 - warmUpRows(spec()));
+    expect(Math.abs(late / scoreFrom(0) - 1)).toBeLessThan(0.1);
+  });
+
+  it("a lasting change of level alarms at once and counts less and less, unless tracking is off", async () => {
+    const normal = waves(2000, 1);
+    const shift = waves(2000, 4);
+    for (let i = 500 * channels + 1; i < shift.values.length; i += channels) shift.values[i]! += 1.5;
+    const means = async (adaptRows: number) => {
+      const detector = await trained(spec({ adaptRows }), normal);
+      const scores = scoresOf(detector, normal, shift);
+      const mean = (from: number, to: number) =>
+        scores.subarray(from, to).reduce((sum, score) => sum + score / (to - from), 0);
+      expect(Math.max(...scores.subarray(500, 540))).toBeGreaterThan(
+        detector.calibrate(normal, alarm).threshold,
+      );
+      return { atOnce: mean(505, 545), later: mean(1800, 2000) };
+    };
+    const tracked = await means(200);
+    expect(tracked.later).toBeLessThan(tracked.atOnce / 3);
+    const fixed = await means(0);
+    expect(fixed.later).toBeGreaterThan(fixed.atOnce / 2);
+  });
+
+  it("missing values are skipped, a row of them changes nothing, and no score is NaN after the first", async () => {
+    const normal = waves(2000, 1);
+    const detector = await trained(spec(), normal);
+    const test = waves(400, 4);
+    const holes = createRandom(3);
+    for (let i = 0; i < test.values.length; i++) if (holes.uniform() < 0.2) test.values[i] = Number.NaN;
+    test.values.fill(Number.NaN, 200 * channels, 210 * channels);
+    const scores = scoresOf(detector, normal, test);
+    expect(scores.subarray(3).some(Number.isNaN)).toBe(false);
+    expect(scores[209]).toBe(scores[199]);
+  });
+
+  it("the fleet's statistics, where a version carries them, scale in place of the device's own", async () => {
+    const own = waves(2000, 1);
+    const fleet = encodeStatistics(seriesStatistics({ ...own, values: own.values.map((x) => 3 * x) }));
+    const federated = spec({ scaling: "federated" });
+    const topology = JSON.stringify(topologyFor(federated, channels));
+    const detector = await openDetector({ spec: federated, topology, channels, seed: 1, statistics: fleet });
+    const { scalerMean } = detector.calibrate(own, alarm);
+    for (const mean of scalerMean) expect(mean).toBeGreaterThan(50);
+  });
+
+  it("too little data and another number of channels are refused by what is wrong", async () => {
+    const detector = await trained();
+    const training = TrainingSpec.parse({});
+    await expect(detector.train(waves(40, 1), { training, seed: 1 })).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+    });
+    expect(() => detector.calibrate(waves(20, 1), alarm)).toThrow(/20 rows of data are too few/);
+    const topology = JSON.stringify(topologyFor(spec(), 5));
+    const other = openDetector({ spec: spec(), topology, channels, seed: 1, statistics: null });
+    await expect(other).rejects.toThrow(/takes 5 channels, this device has 3/);
+  });
+});
