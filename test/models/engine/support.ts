@@ -35,7 +35,7 @@ export function machineFor(topology: unknown, maxBatch = 32): Promise<Machine> {
 export function backpropagate(machine: Machine, batch: number, x: Float32Array, y: Float32Array) {
   machine.input(batch).set(x);
   machine.targets(batch).set(y);
-  machine.forward(batch, true);
+  machine.forward(batch);
   machine.loss(batch, { gradient: true, weighted: false });
   const output = machine.output(batch).slice();
   machine.backward(batch);
