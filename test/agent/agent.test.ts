@@ -20,8 +20,10 @@ import {
 
 let box: Sandbox;
 let coordinator: ScriptedCoordinator;
-beforeEach(async () => {
+beforeEach(async ({ onTestFailed }) => {
   box = await sandbox();
+  const { log } = box;
+  onTestFailed(() => console.error(`what the agents said:\n${log.lines.join("\n")}`));
   coordinator = await startScripted();
 });
 afterEach(async () => {

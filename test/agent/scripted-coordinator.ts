@@ -124,6 +124,8 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
   const { port } = server.address() as { port: number };
   const versions = new Map<string, Version>();
   const transfers = new Map<string, Assembly>();
+  /** One publish after the other: where they overlap, Aedes drops the one that is overtaken as a duplicate. */
+  let sent: Promise<void> = Promise.resolve();
 
   const coordinator: ScriptedCoordinator = {
     join: { url: `mqtt://127.0.0.1:${port}`, device, token, publicKey: keys.publicKey },
@@ -137,18 +139,23 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
     manners: { pulls: true, alerts: true, transfers: true, spoil: (_, data) => data, take: () => true },
     of: (kind) => coordinator.requests.filter((request) => request.kind === kind) as never,
     send: (kind, message) => coordinator.sendRaw(kind, encode(message, { maxBytes: limits.publishBytes })),
-    sendRaw: (kind, payload) =>
-      new Promise((resolve, reject) => {
-        const packet = {
-          cmd: "publish" as const,
-          topic: topics.down(device, kind),
-          payload: Buffer.from(payload),
-          qos: 1 as const,
-          retain: kind === "want",
-          dup: false,
-        };
-        broker.publish(packet, (error) => (error ? reject(error) : resolve()));
-      }),
+    sendRaw(kind, payload) {
+      const packet = {
+        cmd: "publish" as const,
+        topic: topics.down(device, kind),
+        payload: Buffer.from(payload),
+        qos: 1 as const,
+        retain: kind === "want",
+        dup: false,
+      };
+      const publish = () =>
+        new Promise<void>((resolve, reject) => {
+          broker.publish(packet, (error) => (error ? reject(error) : resolve()));
+        });
+      const done = sent.then(publish);
+      sent = done.catch(() => {}); // who sent it is told
+      return done;
+    },
     want(version, { phase = "training", signed } = {}) {
       if (version !== null) versions.set(version.sha256, version);
       const key = readPrivateKey(keys.privateKey);
