@@ -35,6 +35,8 @@ export interface StartOptions {
   readonly args: readonly string[];
   /** For Node itself. */
   readonly nodeArgs?: readonly string[];
+  /** Besides ours. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Its stderr goes here. */
   readonly logFile: string;
 }
@@ -87,12 +89,13 @@ interface RunningChild extends Child {
 }
 
 async function startChild(
-  { name, file, args, nodeArgs = [], logFile }: StartOptions,
+  { name, file, args, nodeArgs = [], env, logFile }: StartOptions,
   graceMs: number,
 ): Promise<RunningChild> {
   // Detached: Ctrl-C on the terminal goes to us alone, and we stop them in order.
   const child = spawn(process.execPath, [...nodeArgs, file, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, ...env },
     detached: true,
   });
   const log = createWriteStream(logFile, { flags: "a" });

@@ -9,8 +9,8 @@ const data = resolve(import.meta.dirname, "../../../shared/data/smd");
 const why = !isBuilt ? whyNotBuilt : existsSync(data) ? undefined : `needs ${data}`;
 if (why !== undefined) console.warn(`skipped: the main job on real data ${why}`);
 
-/** The goal is 100 MB. On a machine that runs other tests at the same time 102.3 was seen: the collector then comes later. */
-const maxRssMb = 110;
+/** 93 to 95 MB are usual; other tests on the machine at the same time make the collector come later. */
+const maxRssMb = 100;
 
 describe.skipIf(why !== undefined)("the main job on real data", () => {
   it("eight machines train together, run the last version and find faults better than chance, in bounded memory", {
