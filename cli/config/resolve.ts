@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { editDistance, nearest } from "../../protocol/nearest.ts";
 import { type CommandSpec, type Flag, flagName, variableName } from "../command.ts";
 import { type ConfigFile, readConfigFile } from "./file.ts";
-import { editDistance, nearest } from "./nearest.ts";
 import { expectation, keysAt, type Path, schemaAt } from "./schema.ts";
 
 export interface Given {

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Flag } from "../../cli/command.ts";
 import { duration } from "../../cli/config/duration.ts";
-import { nearest } from "../../cli/config/nearest.ts";
 import { type Given, resolveOptions } from "../../cli/config/resolve.ts";
 import { expectation } from "../../cli/config/schema.ts";
 import { FleetError } from "../../protocol/errors.ts";
+import { nearest } from "../../protocol/nearest.ts";
 
 const options = z.strictObject({
   names: z.array(z.string().regex(/^[a-z]+$/, "a name has letters only")).optional(),

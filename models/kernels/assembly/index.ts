@@ -2,16 +2,24 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
+export {
+  categoricalCrossentropy, categoricalCrossentropyLogits, cosineDistance, kullbackLeibler, sparseCrossentropy, sparseCrossentropyLogits,
+} from "./class-loss";
 export { addTo, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
 export { gruBackward, gruForward, gruStep } from "./gru";
-export { scale, squaredError } from "./loss";
+export {
+  absoluteError, binaryCrossentropy, binaryCrossentropyLogits, huber, logCosh, poisson, scale, squaredError,
+} from "./loss";
 export { lstmBackward, lstmForward, lstmStep } from "./lstm";
-export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
+export {
+  adagrad, adam, addScaled, clampTo, holdNonNegative, holdNorms, penalty, proximal, rmsprop, sgd, sumOfSquares,
+} from "./optimizer";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
+export { hasStrayClass, maskTargets, spreadWeights, weighClasses } from "./targets";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */
