@@ -9,7 +9,21 @@ export { gemm, gemv } from "./gemm";
 export { gruBackward, gruForward, gruStep } from "./gru";
 export { scale, squaredError } from "./loss";
 export { lstmBackward, lstmForward, lstmStep } from "./lstm";
+export { claim, combine, scaled } from "./merge";
 export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
+export {
+  averagePool,
+  averagePoolBackward,
+  maxPool,
+  maxPoolBackward,
+  maxPoolPairs,
+  maxPoolPairsBackward,
+  maxStep,
+  meanOverTime,
+  meanOverTimeBackward,
+  meanStep,
+} from "./pool";
+export { bilinear, bilinearBackward, copyBlocks, fill, fillZero, gather, scatterAdd } from "./shape";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
