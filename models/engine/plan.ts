@@ -62,8 +62,10 @@ export function planOf(topology: Topology): Plan {
 
   const push = (layer: LayerPlan, inputs: readonly number[], order: Exclude<Order, "any">): number => {
     const output = tensors.length;
-    const inherited = layer.mask === "drop" ? null : (tensors[inputs[0]!]?.mask ?? null);
-    tensors.push({ shape: layer.outputShape, mask: layer.mask === "make" ? output : inherited });
+    const masks = inputs.map((tensor) => tensors[tensor]!.mask);
+    const merged = masks.some((mask) => mask !== null) ? output : null;
+    const mask = { keep: masks[0]!, drop: null, make: output, merge: merged }[layer.mask ?? "keep"];
+    tensors.push({ shape: layer.outputShape, mask });
     orders.push(order);
     steps.push({ layer, inputs, output });
     return output;

@@ -1,15 +1,62 @@
 import { activation } from "./activation.ts";
+import { concatenate } from "./concatenate.ts";
 import { dense } from "./dense.ts";
+import {
+  globalAveragePooling1d,
+  globalAveragePooling2d,
+  globalMaxPooling1d,
+  globalMaxPooling2d,
+} from "./global-pooling.ts";
 import { gru } from "./gru.ts";
 import type { LayerKind } from "./layer.ts";
 import { lstm } from "./lstm.ts";
+import { add, average, maximum, minimum, multiply, subtract } from "./merge.ts";
+import { cropping1d, cropping2d, zeroPadding1d, zeroPadding2d } from "./padding.ts";
+import { permute } from "./permute.ts";
+import { averagePooling1d, averagePooling2d, maxPooling1d, maxPooling2d } from "./pooling.ts";
+import { repeatVector } from "./repeat-vector.ts";
+import { flatten, reshape } from "./reshape.ts";
 import { simpleRnn } from "./simple-rnn.ts";
+import { upSampling1d, upSampling2d } from "./upsampling.ts";
 
 /** Every layer that the engine has, by the class name of a topology. */
 export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Activation", activation],
+  ["Add", add],
+  ["Average", average],
+  ["AveragePooling1D", averagePooling1d],
+  ["AveragePooling2D", averagePooling2d],
+  ["AvgPool1D", averagePooling1d],
+  ["AvgPool2D", averagePooling2d],
+  ["Concatenate", concatenate],
+  ["Cropping1D", cropping1d],
+  ["Cropping2D", cropping2d],
   ["Dense", dense],
+  ["Flatten", flatten],
+  ["GlobalAveragePooling1D", globalAveragePooling1d],
+  ["GlobalAveragePooling2D", globalAveragePooling2d],
+  ["GlobalAvgPool1D", globalAveragePooling1d],
+  ["GlobalAvgPool2D", globalAveragePooling2d],
+  ["GlobalMaxPool1D", globalMaxPooling1d],
+  ["GlobalMaxPool2D", globalMaxPooling2d],
+  ["GlobalMaxPooling1D", globalMaxPooling1d],
+  ["GlobalMaxPooling2D", globalMaxPooling2d],
   ["GRU", gru],
   ["LSTM", lstm],
+  ["Maximum", maximum],
+  ["MaxPool1D", maxPooling1d],
+  ["MaxPool2D", maxPooling2d],
+  ["MaxPooling1D", maxPooling1d],
+  ["MaxPooling2D", maxPooling2d],
+  ["Minimum", minimum],
+  ["Multiply", multiply],
+  ["Permute", permute],
+  ["RepeatVector", repeatVector],
+  ["Reshape", reshape],
   ["SimpleRNN", simpleRnn],
+  ["Subtract", subtract],
+  ["UpSampling1D", upSampling1d],
+  ["UpSampling2D", upSampling2d],
+  ["ZeroPadding1D", zeroPadding1d],
+  ["ZeroPadding2D", zeroPadding2d],
 ]);

@@ -17,6 +17,21 @@ export { lstmBackward, lstmForward, lstmStep } from "./lstm";
 export {
   adagrad, adam, addScaled, clampTo, holdNonNegative, holdNorms, penalty, proximal, rmsprop, sgd, sumOfSquares,
 } from "./optimizer";
+export { claim, combine, scaled } from "./merge";
+export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
+export {
+  averagePool,
+  averagePoolBackward,
+  maxPool,
+  maxPoolBackward,
+  maxPoolPairs,
+  maxPoolPairsBackward,
+  maxStep,
+  meanOverTime,
+  meanOverTimeBackward,
+  meanStep,
+} from "./pool";
+export { bilinear, bilinearBackward, copyBlocks, fill, fillZero, gather, scatterAdd } from "./shape";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
 export { hasStrayClass, maskTargets, spreadWeights, weighClasses } from "./targets";
