@@ -11,9 +11,9 @@ const BLOCK: usize = memory.data(256 * 128 * 4, 16);
 const TILE: usize = memory.data(8 * 4, 16); // (8): where a row goes that sticks out over the edge of C
 
 /** What C starts from. */
-const ZERO: i32 = 0;
-const ADD: i32 = 1;
-const BIAS: i32 = 2;
+export const ZERO: i32 = 0;
+export const ADD: i32 = 1;
+export const BIAS: i32 = 2;
 
 /** Floats that `pack` writes for B (K,N). */
 export function packedFloats(k: i32, n: i32): i32 {

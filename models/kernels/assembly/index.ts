@@ -2,7 +2,10 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
-export { addTo, copy } from "./elementwise";
+export { convBackward, convForward, convStep } from "./conv";
+export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
+export { convShape } from "./conv-shape";
+export { addRow, addTo, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
