@@ -16,6 +16,14 @@ import { permute } from "./permute.ts";
 import { averagePooling1d, averagePooling2d, maxPooling1d, maxPooling2d } from "./pooling.ts";
 import { repeatVector } from "./repeat-vector.ts";
 import { flatten, reshape } from "./reshape.ts";
+import { conv1d, conv2d } from "./conv.ts";
+import { conv1dTranspose, conv2dTranspose } from "./conv-transpose.ts";
+import { dense } from "./dense.ts";
+import { depthwiseConv1d, depthwiseConv2d } from "./depthwise-conv.ts";
+import { gru } from "./gru.ts";
+import type { LayerKind } from "./layer.ts";
+import { lstm } from "./lstm.ts";
+import { separableConv1d, separableConv2d } from "./separable-conv.ts";
 import { simpleRnn } from "./simple-rnn.ts";
 import { upSampling1d, upSampling2d } from "./upsampling.ts";
 
@@ -53,6 +61,17 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Permute", permute],
   ["RepeatVector", repeatVector],
   ["Reshape", reshape],
+  ["Conv1D", conv1d],
+  ["Conv1DTranspose", conv1dTranspose],
+  ["Conv2D", conv2d],
+  ["Conv2DTranspose", conv2dTranspose],
+  ["Dense", dense],
+  ["DepthwiseConv1D", depthwiseConv1d],
+  ["DepthwiseConv2D", depthwiseConv2d],
+  ["GRU", gru],
+  ["LSTM", lstm],
+  ["SeparableConv1D", separableConv1d],
+  ["SeparableConv2D", separableConv2d],
   ["SimpleRNN", simpleRnn],
   ["Subtract", subtract],
   ["UpSampling1D", upSampling1d],

@@ -11,9 +11,9 @@ const BLOCK: usize = memory.data(256 * 128 * 4, 16);
 const TILE: usize = memory.data(8 * 4, 16); // (8): where a row goes that sticks out over the edge of C
 
 /** What C starts from. */
-const ZERO: i32 = 0;
-const ADD: i32 = 1;
-const BIAS: i32 = 2;
+export const ZERO: i32 = 0;
+export const ADD: i32 = 1;
+export const BIAS: i32 = 2;
 
 /** Floats that `pack` writes for B (K,N). */
 export function packedFloats(k: i32, n: i32): i32 {
@@ -159,39 +159,7 @@ function rows4x8(
   let s00 = splat(0), s01 = splat(0), s10 = splat(0), s11 = splat(0);
   let s20 = splat(0), s21 = splat(0), s30 = splat(0), s31 = splat(0);
   const end = at(k);
-  const end2 = end & ~7;
-  let i: usize = 0;
-  for (; i < end2; i += 8, b += 64) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let v = v128.load_splat<f32>(a0 + i);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a1 + i);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a2 + i);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a3 + i);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    v = v128.load_splat<f32>(a0 + i, 4);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a1 + i, 4);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a2 + i, 4);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a3 + i, 4);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
-  }
-  if (i < end) {
+  for (let i: usize = 0; i < end; i += 4, b += 32) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a0 + i);

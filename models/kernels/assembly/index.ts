@@ -6,6 +6,10 @@ export {
   categoricalCrossentropy, categoricalCrossentropyLogits, cosineDistance, kullbackLeibler, sparseCrossentropy, sparseCrossentropyLogits,
 } from "./class-loss";
 export { addTo, copy } from "./elementwise";
+export { convBackward, convForward, convStep } from "./conv";
+export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
+export { convShape } from "./conv-shape";
+export { addRow, addTo, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
