@@ -2,6 +2,8 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
+export { curve, curveBackward } from "./curve";
+export { alphaDropout, applyChannelMask, applyMask, applyNoise } from "./dropout";
 export { addTo, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
 export { exactAdd, exactMean } from "./exact-sum";
@@ -10,8 +12,10 @@ export { gruBackward, gruForward, gruStep } from "./gru";
 export { scale, squaredError } from "./loss";
 export { lstmBackward, lstmForward, lstmStep } from "./lstm";
 export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
+export { gather, preluBackward, preluForward, spread } from "./prelu";
+export { fillKept, fillNormal } from "./random";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
-export { softmax, softmaxBackward } from "./softmax";
+export { logSoftmax, logSoftmaxBackward, softmax, softmaxBackward } from "./softmax";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */
