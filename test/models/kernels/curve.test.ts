@@ -116,7 +116,7 @@ it("curve - the largest inputs give no NaN", async () => {
     expect([...x.view, ...g.view].some(Number.isNaN), name).toBe(false);
     // Far out all of them are straight lines.
     expect(
-      g.view.every((slope) => Math.abs(slope) < 1.1),
+      g.view.every((slope) => Math.abs(slope) < 1.8),
       name,
     ).toBe(true);
   }
