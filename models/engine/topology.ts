@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { translated } from "./dialect.ts";
 import { connect, type RawCall, type RawModel, type Reference, type Topology } from "./graph.ts";
 import type { Shape } from "./shape.ts";
 
@@ -37,7 +38,7 @@ const InputShapes = z.looseObject({
  * a model of another class.
  */
 export function parseTopology(raw: unknown): Topology {
-  return connect(readModel(unwrap(raw)), shapeOf);
+  return connect(readModel(translated(unwrap(raw))), shapeOf);
 }
 
 const MODELS = ["Sequential", "Functional", "Model"];

@@ -26,6 +26,20 @@ import { lstm } from "./lstm.ts";
 import { separableConv1d, separableConv2d } from "./separable-conv.ts";
 import { simpleRnn } from "./simple-rnn.ts";
 import { upSampling1d, upSampling2d } from "./upsampling.ts";
+  alphaDropout,
+  dropout,
+  gaussianDropout,
+  gaussianNoise,
+  spatialDropout1D,
+  spatialDropout2D,
+} from "./dropout.ts";
+import { gru } from "./gru.ts";
+import type { LayerKind } from "./layer.ts";
+import { lstm } from "./lstm.ts";
+import { prelu } from "./prelu.ts";
+import { elu, leakyRelu, relu, thresholdedRelu } from "./rectifiers.ts";
+import { simpleRnn } from "./simple-rnn.ts";
+import { softmax } from "./softmax.ts";
 
 /** Every layer that the engine has, by the class name of a topology. */
 export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
@@ -49,7 +63,13 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["GlobalMaxPool2D", globalMaxPooling2d],
   ["GlobalMaxPooling1D", globalMaxPooling1d],
   ["GlobalMaxPooling2D", globalMaxPooling2d],
+  ["AlphaDropout", alphaDropout],
+  ["Dense", dense],
+  ["Dropout", dropout],
+  ["ELU", elu],
   ["GRU", gru],
+  ["GaussianDropout", gaussianDropout],
+  ["GaussianNoise", gaussianNoise],
   ["LSTM", lstm],
   ["Maximum", maximum],
   ["MaxPool1D", maxPooling1d],
@@ -78,4 +98,12 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["UpSampling2D", upSampling2d],
   ["ZeroPadding1D", zeroPadding1d],
   ["ZeroPadding2D", zeroPadding2d],
+  ["LeakyReLU", leakyRelu],
+  ["PReLU", prelu],
+  ["ReLU", relu],
+  ["SimpleRNN", simpleRnn],
+  ["Softmax", softmax],
+  ["SpatialDropout1D", spatialDropout1D],
+  ["SpatialDropout2D", spatialDropout2D],
+  ["ThresholdedReLU", thresholdedRelu],
 ]);

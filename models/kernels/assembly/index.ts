@@ -5,6 +5,8 @@ export { activate, activateBackward } from "./activation";
 export {
   categoricalCrossentropy, categoricalCrossentropyLogits, cosineDistance, kullbackLeibler, sparseCrossentropy, sparseCrossentropyLogits,
 } from "./class-loss";
+export { curve, curveBackward } from "./curve";
+export { alphaDropout, applyChannelMask, applyMask, applyNoise } from "./dropout";
 export { addTo, copy } from "./elementwise";
 export { convBackward, convForward, convStep } from "./conv";
 export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
@@ -39,6 +41,10 @@ export { bilinear, bilinearBackward, copyBlocks, fill, fillZero, gather, scatter
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
 export { hasStrayClass, maskTargets, spreadWeights, weighClasses } from "./targets";
+export { gather, preluBackward, preluForward, spread } from "./prelu";
+export { fillKept, fillNormal } from "./random";
+export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
+export { logSoftmax, logSoftmaxBackward, softmax, softmaxBackward } from "./softmax";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */
