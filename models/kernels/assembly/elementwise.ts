@@ -11,3 +11,8 @@ export function addTo(to: usize, from: usize, n: i32): void {
 export function copy(to: usize, from: usize, n: i32): void {
   memory.copy(to, from, at(n));
 }
+
+/** to[i] = 0 */
+export function clear(to: usize, n: i32): void {
+  memory.fill(to, 0, at(n));
+}

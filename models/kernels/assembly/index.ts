@@ -2,13 +2,20 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
-export { addTo, copy } from "./elementwise";
+export {
+  attentionBackward, attentionFloats, attentionForward, placeColumns, timesWeight, timesWeightBackward,
+} from "./attention";
+export { addTo, clear, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
+export { embeddingBackward, embeddingForward, repeat, tokenMask, tokensWithin } from "./embedding";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
 export { gruBackward, gruForward, gruStep } from "./gru";
 export { scale, squaredError } from "./loss";
 export { lstmBackward, lstmForward, lstmStep } from "./lstm";
+export {
+  batchNormBackward, batchNormForward, columnMoments, layerNormBackward, layerNormForward, movingAverage,
+} from "./normalization";
 export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
