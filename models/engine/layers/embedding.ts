@@ -16,7 +16,6 @@ const Config = z.strictObject({
   input_length: z.union([z.int(), z.tuple([z.int()]).transform(([length]) => length)]).nullish(),
   lora_rank: none,
   lora_alpha: none,
-  quantization_config: none,
 });
 
 /** Each token's row of a learned table. Tokens come as floats; the plan has the model's input hold only those that the table has. */

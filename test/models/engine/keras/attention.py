@@ -1,4 +1,4 @@
-"""Writes attention.json: small models with attention, their weights, inputs, targets, and what Keras makes of them.
+"""Writes attention.jsonl, one line each: small models with attention, their weights, inputs, targets, and what Keras makes of them.
 
 python attention.py, with the package tensorflow-cpu (written with Keras 3.15.1). A target that is null is missing: it
 takes no part in the loss, which is the mean of the squared errors over the others.
@@ -121,5 +121,5 @@ def flat(values, digits):
 
 
 cases = [case(name, *rest) for name, rest in MODELS.items()]
-text = json.dumps(cases, separators=(",", ":")).replace('{"name"', '\n{"name"')
-Path(__file__).with_suffix(".json").write_text(text + "\n")
+lines = [json.dumps(case, separators=(",", ":")) + "\n" for case in cases]
+Path(__file__).with_suffix(".jsonl").write_text("".join(lines))
