@@ -26,6 +26,7 @@ export const common = {
   batch_shape: ignored,
   build_config: ignored,
   activity_regularizer: none,
+  quantization_config: none,
 };
 
 type WeightOptions<K extends string> = Record<`${K}_initializer`, z.ZodType<Initializer, unknown>> &

@@ -7,8 +7,13 @@ import {
   globalMaxPooling1d,
   globalMaxPooling2d,
 } from "./global-pooling.ts";
+import { attention } from "./attention.ts";
+import { batchNormalization } from "./batch-normalization.ts";
+import { dense } from "./dense.ts";
+import { embedding } from "./embedding.ts";
 import { gru } from "./gru.ts";
 import type { LayerKind } from "./layer.ts";
+import { layerNormalization } from "./layer-normalization.ts";
 import { lstm } from "./lstm.ts";
 import { add, average, maximum, minimum, multiply, subtract } from "./merge.ts";
 import { cropping1d, cropping2d, zeroPadding1d, zeroPadding2d } from "./padding.ts";
@@ -24,6 +29,8 @@ import { gru } from "./gru.ts";
 import type { LayerKind } from "./layer.ts";
 import { lstm } from "./lstm.ts";
 import { separableConv1d, separableConv2d } from "./separable-conv.ts";
+import { multiHeadAttention } from "./multi-head-attention.ts";
+import { positionEmbedding, sinePositionEncoding } from "./position.ts";
 import { simpleRnn } from "./simple-rnn.ts";
 import { upSampling1d, upSampling2d } from "./upsampling.ts";
   alphaDropout,
@@ -88,7 +95,12 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Dense", dense],
   ["DepthwiseConv1D", depthwiseConv1d],
   ["DepthwiseConv2D", depthwiseConv2d],
+  ["Attention", attention],
+  ["BatchNormalization", batchNormalization],
+  ["Dense", dense],
+  ["Embedding", embedding],
   ["GRU", gru],
+  ["LayerNormalization", layerNormalization],
   ["LSTM", lstm],
   ["SeparableConv1D", separableConv1d],
   ["SeparableConv2D", separableConv2d],
@@ -106,4 +118,8 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["SpatialDropout1D", spatialDropout1D],
   ["SpatialDropout2D", spatialDropout2D],
   ["ThresholdedReLU", thresholdedRelu],
+  ["MultiHeadAttention", multiHeadAttention],
+  ["PositionEmbedding", positionEmbedding],
+  ["SimpleRNN", simpleRnn],
+  ["SinePositionEncoding", sinePositionEncoding],
 ]);

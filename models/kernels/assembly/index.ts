@@ -12,7 +12,11 @@ export { convBackward, convForward, convStep } from "./conv";
 export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
 export { convShape } from "./conv-shape";
 export { addRow, addTo, copy } from "./elementwise";
+  attentionBackward, attentionFloats, attentionForward, placeColumns, timesWeight, timesWeightBackward,
+} from "./attention";
+export { addTo, clear, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
+export { embeddingBackward, embeddingForward, repeat, tokenMask, tokensWithin } from "./embedding";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
 export { gruBackward, gruForward, gruStep } from "./gru";
@@ -24,6 +28,8 @@ export {
   adagrad, adam, addScaled, clampTo, holdNonNegative, holdNorms, penalty, proximal, rmsprop, sgd, sumOfSquares,
 } from "./optimizer";
 export { claim, combine, scaled } from "./merge";
+  batchNormBackward, batchNormForward, columnMoments, layerNormBackward, layerNormForward, movingAverage,
+} from "./normalization";
 export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
 export {
   averagePool,
