@@ -1,5 +1,6 @@
 import { activation } from "./activation.ts";
 import { concatenate } from "./concatenate.ts";
+import { bidirectional } from "./bidirectional.ts";
 import { dense } from "./dense.ts";
 import {
   globalAveragePooling1d,
@@ -47,6 +48,10 @@ import { prelu } from "./prelu.ts";
 import { elu, leakyRelu, relu, thresholdedRelu } from "./rectifiers.ts";
 import { simpleRnn } from "./simple-rnn.ts";
 import { softmax } from "./softmax.ts";
+import { masking } from "./masking.ts";
+import { rnn } from "./rnn.ts";
+import { simpleRnn } from "./simple-rnn.ts";
+import { timeDistributed } from "./time-distributed.ts";
 
 /** Every layer that the engine has, by the class name of a topology. */
 export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
@@ -60,6 +65,7 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Concatenate", concatenate],
   ["Cropping1D", cropping1d],
   ["Cropping2D", cropping2d],
+  ["Bidirectional", bidirectional],
   ["Dense", dense],
   ["Flatten", flatten],
   ["GlobalAveragePooling1D", globalAveragePooling1d],
@@ -122,4 +128,8 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["PositionEmbedding", positionEmbedding],
   ["SimpleRNN", simpleRnn],
   ["SinePositionEncoding", sinePositionEncoding],
+  ["Masking", masking],
+  ["RNN", rnn],
+  ["SimpleRNN", simpleRnn],
+  ["TimeDistributed", timeDistributed((className) => layerKinds.get(className))],
 ]);

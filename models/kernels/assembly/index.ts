@@ -44,6 +44,9 @@ export {
   meanStep,
 } from "./pool";
 export { bilinear, bilinearBackward, copyBlocks, fill, fillZero, gather, scatterAdd } from "./shape";
+export { maskByTime, maskSteps, maskStepsBackward } from "./mask";
+export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
+export { arrangeSteps, dropFactors, mergeDirections, mergeDirectionsBackward } from "./sequence";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
 export { hasStrayClass, maskTargets, spreadWeights, weighClasses } from "./targets";
