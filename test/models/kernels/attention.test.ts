@@ -143,8 +143,8 @@ it("attention - the gradients of queries, keys and values are those of the refer
           const expected = attentionGradients(headOf(b, h), cut(got.dO, b, h));
           // Where one key has all the weight, what is left for the scores is rounding: seen against dv, then.
           const floor = 1e-2 * Math.max(...expected.v.map(Math.abs));
-          expect(relativeError(cut(got.dq, b, h), expected.q, floor), "dq").toBeLessThan(2e-5);
-          expect(relativeError(cut(got.dk, b, h), expected.k, floor), "dk").toBeLessThan(2e-5);
+          expect(relativeError(cut(got.dq, b, h), expected.q, floor), "dq").toBeLessThan(1e-4);
+          expect(relativeError(cut(got.dk, b, h), expected.k, floor), "dk").toBeLessThan(1e-4);
           expect(relativeError(cut(got.dv, b, h), expected.v), "dv").toBeLessThan(1e-5);
         }
       expect(arena.intact()).toBe(true);
