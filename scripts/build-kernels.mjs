@@ -1,5 +1,6 @@
-// Compiles models/kernels/assembly (AssemblyScript) to one WASM file and writes it, base64, as models/kernels/wasm.ts:
-// as a module it needs no path at run time, in the source tree, in dist and in the one-file agent alike.
+// Compiles models/kernels/assembly (AssemblyScript) to one WASM file and writes it, base64, as models/kernels/wasm.ts,
+// with an interface of its functions: as a module it needs no path at run time, in the source tree, in dist and in the
+// one-file agent alike.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -27,6 +28,7 @@ const OPTIONS = [
   "--zeroFilledMemory", // or the scratch would be written out as zeros
   "--disableWarning=112",
   "--use=abort=",
+  "--bindings=raw", // for the .d.ts alone
 ];
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -52,6 +54,8 @@ try {
     "// Written by scripts/build-kernels.mjs from models/kernels/assembly; not in git.",
     `// sources: ${digest}, ${wasm.length} bytes of WASM`,
     `export const wasmBase64 =\n  "${wasm.toString("base64")}";`,
+    "/** Addresses count bytes, lengths count floats; what each argument holds stands at its definition. */",
+    `export interface KernelFunctions {\n${signatures(wasmFile.replace(/wasm$/, "d.ts")).join("\n")}\n}`,
   ];
   // A rename is atomic: two builds at once, or a reader in between, never see half a file.
   const next = `${target}.${process.pid}`;
@@ -60,6 +64,14 @@ try {
   console.log(`kernels: ${wasm.length} bytes`);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
+}
+
+/** `name(args): result;` of each exported function, as the compiler declares it. WASM gives a bool as 0 or 1. */
+function signatures(declarations) {
+  return readFileSync(declarations, "utf8")
+    .split("\n")
+    .flatMap((line) => /^ +export function (.*;)$/.exec(line)?.[1] ?? [])
+    .map((signature) => `  ${signature.replace(/: boolean;$/, ": number;")}`);
 }
 
 /** sha256 of everything that decides the result: the sources, the options and the compiler's version. */

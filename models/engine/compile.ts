@@ -4,7 +4,15 @@ import type { WasmModule } from "../kernels/load.ts";
 import { evaluate, type FitOptions, type FitResult, train } from "./fit.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
-import { countOf, type Samples, samplesOf } from "./samples.ts";
+import {
+  type Arrays,
+  countOf,
+  listOf,
+  type MultiSamples,
+  type Samples,
+  samplesFrom,
+  samplesOf,
+} from "./samples.ts";
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
@@ -35,13 +43,15 @@ export interface Model {
   /** Throws BAD_SHAPE (length), NOT_FINITE (NaN, Inf); the old weights then stay. */
   setWeights(flat: Float32Array): void;
   /** Trains. A second fit at the same time throws UNAVAILABLE. More at fit.ts. */
-  fit(data: Samples, options: FitOptions): Promise<FitResult>;
-  fit(x: Float32Array, y: Float32Array, options: FitOptions): Promise<FitResult>;
-  /** x: (n, ...inputShape) -> (n, ...outputShape), in batches. Throws BAD_SHAPE, NOT_FINITE. */
-  predict(x: Float32Array): Float32Array;
+  fit(data: Samples | MultiSamples, options: FitOptions): Promise<FitResult>;
+  fit(x: Arrays, y: Arrays, options: FitOptions): Promise<FitResult>;
+  /** x: (n, ...inputShape), one array an input -> the first output, (n, ...outputShape), in batches. Throws BAD_SHAPE, NOT_FINITE. */
+  predict(x: Arrays): Float32Array;
+  /** As predict, but gives every output. */
+  predictAll(x: Arrays): Float32Array[];
   /** Mean squared error over the targets present. */
-  evaluate(data: Samples): { readonly loss: number; readonly samples: number };
-  evaluate(x: Float32Array, y: Float32Array): { readonly loss: number; readonly samples: number };
+  evaluate(data: Samples | MultiSamples): { readonly loss: number; readonly samples: number };
+  evaluate(x: Arrays, y: Arrays): { readonly loss: number; readonly samples: number };
   /** Stateful scoring. Throws UNSUPPORTED when a layer needs the whole window at once. */
   stepper(): Stepper;
   /** A printable table: layers, output shapes, parameters, FLOPs, arena bytes. */
@@ -71,10 +81,12 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     return machine;
   }
 
-  async function fitModel(...args: [Samples, FitOptions] | [Float32Array, Float32Array, FitOptions]) {
+  async function fitModel(...args: [Samples | MultiSamples, FitOptions] | [Arrays, Arrays, FitOptions]) {
     const target = live();
     const [data, fitOptions] =
-      args.length === 2 ? args : ([samplesOf(target, args[0], args[1]), args[2]] as const);
+      args.length === 2
+        ? ([samplesOf(target, args[0]), args[1]] as const)
+        : ([samplesFrom(target, args[0], args[1]), args[2]] as const);
     if (fitting)
       throw new FleetError("UNAVAILABLE", "the model is already training; wait for that fit to end");
     fitting = true;
@@ -105,13 +117,21 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
       weights.set(flat);
     },
     fit: fitModel,
-    predict: (x) => predict(live(), x),
-    evaluate(...args: [Samples] | [Float32Array, Float32Array]) {
+    predict: (x) => predict(live(), listOf(x))[0]!,
+    predictAll: (x) => predict(live(), listOf(x)),
+    evaluate(...args: [Samples | MultiSamples] | [Arrays, Arrays]) {
       const target = live();
-      return evaluate(target, args.length === 1 ? args[0] : samplesOf(target, args[0], args[1]));
+      const data = args.length === 1 ? samplesOf(target, args[0]) : samplesFrom(target, args[0], args[1]);
+      return evaluate(target, data, [{ name: "mse" }]);
     },
     stepper() {
-      const blocking = live().plan.layers.find((layer) => layer.stateFloats === null);
+      const { inputs, steps } = live().plan;
+      const blocking = steps.find(({ layer }) => layer.stateFloats === null)?.layer;
+      if (inputs.length > 1)
+        throw new FleetError(
+          "UNSUPPORTED",
+          "a model with several inputs cannot be stepped; score with predict",
+        );
       if (blocking) {
         throw new FleetError(
           "UNSUPPORTED",
@@ -128,18 +148,22 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   };
 }
 
-function predict(machine: Machine, x: Float32Array): Float32Array {
-  const { maxBatch, inputSize, outputSize } = machine;
-  const count = countOf(machine, x);
-  const out = new Float32Array(count * outputSize);
+function predict(machine: Machine, xs: readonly Float32Array[]): Float32Array[] {
+  const { maxBatch, inputs, outputs } = machine;
+  const count = countOf(machine, xs);
+  const results = outputs.map(({ size }) => new Float32Array(count * size));
   for (let start = 0; start < count; start += maxBatch) {
     const batch = Math.min(maxBatch, count - start);
-    machine.input(batch).set(x.subarray(start * inputSize, (start + batch) * inputSize));
+    inputs.forEach((input, i) => {
+      input.at(batch).set(xs[i]!.subarray(start * input.size, (start + batch) * input.size));
+    });
     machine.checkInput(batch);
-    machine.forward(batch);
-    out.set(machine.output(batch), start * outputSize);
+    machine.forward(batch, false);
+    outputs.forEach((output, i) => {
+      results[i]!.set(output.at(batch), start * output.size);
+    });
   }
-  return out;
+  return results;
 }
 
 function parseOptions(options: CompileOptions): z.infer<typeof Options> {

@@ -1,16 +1,17 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { createLoss, type Loss, Losses } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createOptimizer, Optimizer } from "./optimizer.ts";
 import { createRandom } from "./random.ts";
-import { createReader, naturalOrder, type Samples } from "./samples.ts";
+import { createReader, type MultiSamples, naturalOrder } from "./samples.ts";
 
 const Settings = z.object({
   epochs: z.int().positive(),
   batchSize: z.int().positive(),
   optimizer: Optimizer,
-  loss: z.literal("mse"),
+  loss: Losses,
   seed: z.int(),
   shuffle: z.boolean().default(true),
   /** The largest norm of the gradient of all weights together. */
@@ -47,7 +48,7 @@ const TURN_MS = 50;
  */
 export async function train(
   machine: Machine,
-  data: Samples,
+  data: MultiSamples,
   options: FitOptions,
   disposal: AbortSignal,
 ): Promise<FitResult> {
@@ -59,15 +60,17 @@ export async function train(
       `there are ${sampleWeights.length} sample weights for ${data.count} samples; give one each`,
     );
   }
-  if (machine.plan.parameters === 0) {
+  if (machine.plan.trained === 0) {
     throw new FleetError("BAD_INPUT", "the model has no weights, so there is nothing to train");
   }
   const order = naturalOrder(data);
   const read = createReader(machine, data);
   const random = createRandom(settings.seed);
   const optimize = createOptimizer(machine, settings.optimizer);
+  const lossOf = createLoss(machine, settings.loss);
   const lossOptions = { gradient: true, weighted: sampleWeights !== undefined };
   machine.anchor.set(machine.weights);
+  machine.seed(settings.seed);
 
   const losses: number[] = [];
   let batches = 0;
@@ -84,10 +87,8 @@ export async function train(
       if (sampleWeights) {
         for (let i = 0; i < batch; i++) machine.sampleWeights[i] = sampleWeights[indexes[i]!]!;
       }
-      machine.forward(batch);
-      machine.loss(batch, lossOptions);
-      const batchSum = machine.result[0]!;
-      const batchPresent = machine.result[1]!;
+      machine.forward(batch, true);
+      const { sum: batchSum, present: batchPresent } = lossOf(batch, lossOptions);
       // Without a single target there is no gradient, and momentum alone must not move the weights.
       if (batchPresent > 0) {
         machine.backward(batch);
@@ -112,18 +113,24 @@ export async function train(
 }
 
 /** The mean loss over all samples, in order, without training. */
-export function evaluate(machine: Machine, data: Samples): { loss: number; samples: number } {
+export function evaluate(
+  machine: Machine,
+  data: MultiSamples,
+  losses: readonly Loss[],
+): { loss: number; samples: number } {
   const order = naturalOrder(data);
   const read = createReader(machine, data);
+  const lossOf = createLoss(machine, losses);
+  const lossOptions = { gradient: false, weighted: false };
   let sum = 0;
   let present = 0;
   for (let start = 0; start < data.count; start += machine.maxBatch) {
     const batch = Math.min(machine.maxBatch, data.count - start);
     read(order, start, batch);
-    machine.forward(batch);
-    machine.loss(batch, { gradient: false, weighted: false });
-    sum += machine.result[0]!;
-    present += machine.result[1]!;
+    machine.forward(batch, false);
+    const value = lossOf(batch, lossOptions);
+    sum += value.sum;
+    present += value.present;
   }
   return { loss: mean(sum, present), samples: data.count };
 }
@@ -132,12 +139,12 @@ export function evaluate(machine: Machine, data: Samples): { loss: number; sampl
 function descend(machine: Machine, settings: z.infer<typeof Settings>, optimize: () => void): void {
   const { kernels, addresses, plan } = machine;
   const mu = settings.proximal?.mu ?? 0;
-  if (mu > 0) kernels.proximal(addresses.gradients, addresses.weights, addresses.anchor, plan.parameters, mu);
+  if (mu > 0) kernels.proximal(addresses.gradients, addresses.weights, addresses.anchor, plan.trained, mu);
   const length = norm(machine, addresses.gradients);
   if (!Number.isFinite(length)) throw diverged(machine);
   const { clipNorm } = settings;
   if (clipNorm !== undefined && length > clipNorm) {
-    kernels.scale(addresses.gradients, plan.parameters, clipNorm / length);
+    kernels.scale(addresses.gradients, plan.trained, clipNorm / length);
   }
   optimize();
 }

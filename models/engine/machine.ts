@@ -1,8 +1,9 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { type Address, instantiate, reach, type WasmModule } from "../kernels/load.ts";
+import { type Address, instantiate, type Kernels, reach, type WasmModule } from "../kernels/load.ts";
 import type { BoundLayer, Tensor } from "./layers/layer.ts";
-import type { Plan } from "./plan.ts";
-import { type Shape, sizeOf } from "./shape.ts";
+import { isTrained, type Plan, type Step } from "./plan.ts";
+import { createRandom } from "./random.ts";
+import { sizeOf } from "./shape.ts";
 
 /**
  * A plan laid out in one static arena inside the kernels' memory: every buffer has its address before the first batch,
@@ -12,6 +13,7 @@ export type Machine = Awaited<ReturnType<typeof createMachine>>;
 
 const ALIGN_BYTES = 64; // a cache line
 const INFINITY_BITS = 0x7f800000;
+const RANDOM_WORDS = 4;
 
 export async function createMachine(plan: Plan, options: { maxBatch: number; module?: WasmModule }) {
   const { maxBatch } = options;
@@ -25,8 +27,6 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
   };
 
   const P = plan.parameters;
-  const inputSize = sizeOf(plan.inputShape);
-  const outputSize = sizeOf(plan.outputShape);
   const parameters = {
     weights: allocate(P),
     gradients: allocate(P),
@@ -36,46 +36,39 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     /** The weights at the start of `fit`. */
     anchor: allocate(P),
   };
-  const targets = allocate(maxBatch * outputSize); // (batch, ...outputShape)
+  const outputShapes = plan.outputs.map((tensor) => plan.tensors[tensor]!.shape);
+  const targets = outputShapes.map((shape) => allocate(maxBatch * sizeOf(shape))); // (batch, ...outputShape) each
   const sampleWeights = allocate(maxBatch); // (batch)
-  const result = allocate(4); // two f64: weighted sum of squares, number of targets present
-  const stateFloats = plan.layers.reduce((sum, layer) => sum + (layer.stateFloats ?? 0), 0);
+  const result = allocate(4); // two f64: weighted sum of the loss, number of targets present
+  const stateFloats = plan.steps.reduce((sum, { layer }) => sum + (layer.stateFloats ?? 0), 0);
   const states = allocate(stateFloats);
+  const random = allocate(RANDOM_WORDS * plan.steps.length);
 
-  const tensor = (shape: Shape, gradient: boolean): Tensor => {
-    const floats = maxBatch * sizeOf(shape);
-    return { shape, value: allocate(floats), gradient: gradient ? allocate(floats) : 0 };
-  };
-  const tensors = [tensor(plan.inputShape, false)];
-  const rows = [allocate(plan.inputShape.at(-1)!)]; // stateful stepping: one row before and after each layer
-  const layers: BoundLayer[] = [];
-  let weightOffset = 0;
+  const { tensors, rows, edges, merges } = layOut(plan, { maxBatch, allocate });
+  const weightsOf = new Map<string, { offset: number; name: string }[]>();
+  for (const { layer, name, offset } of plan.weights)
+    weightsOf.set(layer, [...(weightsOf.get(layer) ?? []), { name, offset: offset * 4 }]);
+
   let stateOffset = 0;
-  let firstTrained = plan.layers.length;
-  plan.layers.forEach((layer, i) => {
-    if (layer.weights.length > 0) firstTrained = Math.min(firstTrained, i);
-    // A gradient is asked for only where a weight stands before it.
-    const output = tensor(layer.outputShape, firstTrained <= i);
-    const offsets = layer.weights.map((weight) => {
-      const offset = weightOffset * 4;
-      weightOffset += sizeOf(weight.shape);
-      return offset;
+  const layers = plan.steps.map((step, i): BoundLayer => {
+    const { layer } = step;
+    const placed = weightsOf.get(layer.name) ?? [];
+    // The layout has a layer's moving averages far from its trained weights: by name, then.
+    const offsets = layer.weights.map(({ name }) => placed.find((weight) => weight.name === name)!.offset);
+    const bound = layer.bind({
+      kernels,
+      maxBatch,
+      allocate,
+      inputs: step.inputs.map((tensor, k) => ({ ...tensors[tensor]!, gradient: edges[i]![k]! })),
+      output: tensors[step.output]!,
+      weights: offsets.map((offset) => parameters.weights + offset),
+      weightGradients: offsets.map((offset) => parameters.gradients + offset),
+      random: random + i * RANDOM_WORDS * 4,
+      state: states + stateOffset * 4,
+      rows: { inputs: step.inputs.map((tensor) => rows[tensor]!), output: rows[step.output]! },
     });
-    layers.push(
-      layer.bind({
-        kernels,
-        maxBatch,
-        allocate,
-        inputs: [tensors[i]!],
-        output,
-        weights: offsets.map((offset) => parameters.weights + offset),
-        weightGradients: offsets.map((offset) => parameters.gradients + offset),
-        state: states + stateOffset * 4,
-      }),
-    );
-    tensors.push(output);
-    rows.push(allocate(layer.outputShape.at(-1)!));
     stateOffset += layer.stateFloats ?? 0;
+    return bound;
   });
   reach(kernels.memory, end);
 
@@ -89,16 +82,42 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
       return views[batch];
     };
   };
-  const input = tensors[0]!;
-  const output = tensors.at(-1)!;
+  const inputs = plan.inputs.map(({ name, shape }, i) => {
+    const size = sizeOf(shape);
+    return { name, shape, size, value: tensors[i]!.value, at: perBatch(tensors[i]!.value, size) };
+  });
+  const outputs = plan.outputs.map((tensor, i) => {
+    const { shape, value, mask } = tensors[tensor]!;
+    const size = sizeOf(shape);
+    const gradient = edges.outputs[i]!;
+    return {
+      shape,
+      size,
+      value,
+      gradient,
+      mask,
+      targets: targets[i]!,
+      at: perBatch(value, size),
+      targetsAt: perBatch(targets[i]!, size),
+    };
+  });
+  const rowOf = (tensor: number) => floats(rows[tensor]!, plan.tensors[tensor]!.shape.at(-1)!);
+  const forwards = layers.filter((_, i) => plan.steps[i]!.layer.alias !== true);
+  // Backward only where a weight stands at or before the step; what was handed to several consumers is summed first.
+  const backwards = layers
+    .map((layer, i) => ({ layer, step: plan.steps[i]! }))
+    .filter(({ step }) => tensors[step.output]!.gradient !== 0)
+    .map(({ layer, step }) => ({
+      layer: step.layer.alias === true ? undefined : layer,
+      merge: merges.get(step.output) ?? [],
+    }))
+    .reverse();
 
   return {
     plan,
     kernels,
     maxBatch,
-    inputSize,
-    outputSize,
-    addresses: parameters,
+    addresses: { ...parameters, sampleWeights, result },
     arenaBytes: end - base,
     weights: floats(parameters.weights, P),
     gradients: floats(parameters.gradients, P),
@@ -107,44 +126,122 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     anchor: floats(parameters.anchor, P),
     states: floats(states, stateFloats),
     sampleWeights: floats(sampleWeights, maxBatch),
-    input: perBatch(input.value, inputSize),
-    targets: perBatch(targets, outputSize),
-    output: perBatch(output.value, outputSize),
-    inputRow: floats(rows[0]!, plan.inputShape.at(-1)!),
-    outputRow: floats(rows.at(-1)!, plan.outputShape.at(-1)!),
-    /** After `loss`: the weighted sum of squared errors, and how many targets were not missing. */
+    inputs,
+    outputs,
+    inputRow: rowOf(0),
+    outputRow: rowOf(plan.outputs[0]!),
+    /** After a loss: its weighted sum, and how many targets were not missing. */
     result: new Float64Array(buffer, result, 2),
 
     /** Throws NOT_FINITE when the first `batch` inputs hold NaN or Inf. */
     checkInput(batch: number): void {
-      if (kernels.maxAbsBits(input.value, batch * inputSize) >= INFINITY_BITS) throw badInput();
+      for (const { value, size } of inputs)
+        if (kernels.maxAbsBits(value, batch * size) >= INFINITY_BITS) throw badInput();
     },
     /** Throws NOT_FINITE when a target is Inf; NaN is a missing one. */
     checkTargets(batch: number): void {
-      if (kernels.hasInfinity(targets, batch * outputSize)) {
-        throw new FleetError("NOT_FINITE", "targets hold Inf; clean the data (NaN marks a missing target)");
+      for (const output of outputs)
+        if (kernels.hasInfinity(output.targets, batch * output.size))
+          throw new FleetError("NOT_FINITE", "targets hold Inf; clean the data (NaN marks a missing target)");
+    },
+    /** Fixes what dropout and noise will draw. */
+    seed(seed: number): void {
+      const words = new Uint32Array(buffer, random, RANDOM_WORDS * plan.steps.length);
+      for (let i = 0; i < plan.steps.length; i++) {
+        const source = createRandom(seed, i + 1);
+        for (let k = 0; k < RANDOM_WORDS; k++) words[i * RANDOM_WORDS + k] = source.bits();
+        words[i * RANDOM_WORDS + RANDOM_WORDS - 1]! |= 1; // never all zero
       }
     },
-    forward(batch: number): void {
-      for (let i = 0; i < layers.length; i++) layers[i]!.forward(batch);
+    forward(batch: number, training: boolean): void {
+      for (let i = 0; i < forwards.length; i++) forwards[i]!.forward(batch, training);
     },
-    /** Squared error of the output against the targets; with `gradient`, also sets the output's gradient. */
-    loss(batch: number, options: { gradient: boolean; weighted: boolean }): void {
-      const weight = options.weighted ? sampleWeights : 0;
-      const gradient = options.gradient ? output.gradient : 0;
-      kernels.squaredError(output.value, targets, weight, batch, outputSize, gradient, result);
-    },
-    /** Sets the weights' gradients from the output's. */
+    /** Sets the weights' gradients from the outputs'. */
     backward(batch: number): void {
       this.gradients.fill(0);
-      for (let i = layers.length - 1; i >= firstTrained; i--) layers[i]!.backward(batch);
+      for (let i = 0; i < backwards.length; i++) {
+        const { layer, merge } = backwards[i]!;
+        for (let k = 0; k < merge.length; k++) mergeGradient(kernels, merge[k]!, batch);
+        layer?.backward(batch);
+      }
     },
     /** One row from `inputRow` through all layers to `outputRow`, moving `states` on. Throws NOT_FINITE. */
     step(): void {
       if (kernels.maxAbsBits(rows[0]!, this.inputRow.length) >= INFINITY_BITS) throw badInput();
-      for (let i = 0; i < layers.length; i++) layers[i]!.step!(rows[i]!, rows[i + 1]!);
+      for (let i = 0; i < layers.length; i++) layers[i]!.step!();
     },
   };
+}
+
+/** Gradients that several consumers of a tensor left are summed in the first one's buffer. */
+interface Merge {
+  readonly to: Address;
+  readonly from: Address;
+  /** Of one sample. */
+  readonly size: number;
+}
+
+function mergeGradient(kernels: Kernels, { to, from, size }: Merge, batch: number): void {
+  kernels.addTo(to, from, batch * size);
+}
+
+/**
+ * Buffers of all tensors, and for each place where a tensor is used (an edge: step and input, or model output) the buffer into which its
+ * gradient goes. The first use writes into the tensor's own; each further one has its own, and a merge adds it.
+ */
+function layOut(plan: Plan, arena: { maxBatch: number; allocate(floats: number): Address }) {
+  const { maxBatch, allocate } = arena;
+  const values: Address[] = [];
+  const gradients: Address[] = [];
+  const merges = new Map<number, Merge[]>();
+  const producer = new Map<number, Step>(plan.steps.map((step) => [step.output, step]));
+
+  // A gradient is asked for only where a trained weight stands before it.
+  const wanted = plan.tensors.map(() => false);
+  for (const { layer, inputs, output } of plan.steps)
+    wanted[output] = layer.weights.some(isTrained) || inputs.some((tensor) => wanted[tensor]);
+
+  // All uses of a tensor are known before its buffers are laid out, as an alias has those of the use it is.
+  const used = plan.tensors.map(() => 0);
+  const use = (tensor: number): Address => {
+    if (!wanted[tensor]) return 0;
+    used[tensor]! += 1;
+    if (used[tensor] === 1) return gradients[tensor]!;
+    const size = sizeOf(plan.tensors[tensor]!.shape);
+    const from = allocate(maxBatch * size);
+    merges.set(tensor, [...(merges.get(tensor) ?? []), { to: gradients[tensor]!, from, size }]);
+    return from;
+  };
+  const edgesOfSteps = new Map<Step, Address[]>();
+  plan.tensors.forEach(({ shape }, tensor) => {
+    const step = producer.get(tensor);
+    const floats = maxBatch * sizeOf(shape);
+    if (step?.layer.alias) {
+      const edges = step.inputs.map(use);
+      edgesOfSteps.set(step, edges);
+      values.push(values[step.inputs[0]!]!);
+      gradients.push(edges[0]!);
+    } else {
+      values.push(allocate(floats));
+      gradients.push(wanted[tensor] ? allocate(floats) : 0);
+    }
+  });
+  const edges = plan.steps.map((step) => edgesOfSteps.get(step) ?? step.inputs.map(use));
+  const outputs = plan.outputs.map(use);
+  const masks = plan.tensors.map(({ mask, shape }, tensor) =>
+    mask === tensor ? allocate(maxBatch * shape[0]!) : 0,
+  );
+  const tensors = plan.tensors.map(
+    ({ shape, mask }, tensor): Tensor => ({
+      shape,
+      value: values[tensor]!,
+      gradient: gradients[tensor]!,
+      mask: mask === null ? 0 : masks[mask]!,
+    }),
+  );
+  // Stateful stepping: one row of each tensor.
+  const rows = plan.tensors.map(({ shape }) => allocate(shape.at(-1)!));
+  return { tensors, rows, edges: Object.assign(edges, { outputs }), merges };
 }
 
 function badInput(): FleetError {

@@ -26,13 +26,13 @@ export type Optimizer = z.infer<typeof Optimizer>;
 export function createOptimizer(machine: Machine, optimizer: Optimizer): () => void {
   const { kernels, plan, addresses } = machine;
   const { weights: w, gradients: g, first, second } = addresses;
-  const n = plan.parameters;
+  const n = plan.trained;
   machine.first.fill(0);
   machine.second.fill(0);
   if (optimizer.name === "sgd") {
     const { learningRate, momentum, nesterov } = optimizer;
     const velocity = momentum > 0 ? first : 0;
-    return () => kernels.sgd(w, g, velocity, n, learningRate, momentum, Number(nesterov));
+    return () => kernels.sgd(w, g, velocity, n, learningRate, momentum, nesterov);
   }
   const { learningRate, beta1, beta2, epsilon } = optimizer;
   let power1 = 1; // beta1^t

@@ -1,70 +1,152 @@
 import { FleetError } from "../../protocol/errors.ts";
-import type { LayerPlan, Order } from "./layers/layer.ts";
+import type { LayerCall, Topology } from "./graph.ts";
+import type { LayerPlan, Order, WeightPlan } from "./layers/layer.ts";
 import { layerKinds } from "./layers/registry.ts";
 import { reorder } from "./layers/reorder.ts";
 import { createRandom } from "./random.ts";
 import { type Layout, type Shape, sizeOf } from "./shape.ts";
-import type { Topology } from "./topology.ts";
 
-/** The layers in the order in which they run, and what follows from them. */
+/** What is computed, step by step, and what follows from it. */
 export interface Plan {
   readonly name: string;
-  readonly inputShape: Shape;
-  readonly outputShape: Shape;
-  /** With the reorderings that the layers' orders ask for; input and output are in batch order. */
-  readonly layers: readonly LayerPlan[];
+  /** First the inputs, then the output of each step; all that is batch-major at the model's ends. */
+  readonly tensors: readonly TensorPlan[];
+  readonly inputs: readonly { readonly name: string; readonly shape: Shape }[];
+  /** Numbers of tensors. */
+  readonly outputs: readonly number[];
+  /** With the reorderings that the layers' orders ask for, in the order in which they run. */
+  readonly steps: readonly Step[];
+  /** In layout order: all trained ones first, then what layers keep themselves; each in the file's order. */
+  readonly weights: readonly PlacedWeight[];
   readonly layout: Layout;
   readonly parameters: number;
+  /** How many of the parameters, from the first, are trained. */
+  readonly trained: number;
+  /** Of the first input and the first output. */
+  readonly inputShape: Shape;
+  readonly outputShape: Shape;
+}
+
+export interface Step {
+  readonly layer: LayerPlan;
+  /** Numbers of tensors. */
+  readonly inputs: readonly number[];
+  readonly output: number;
+}
+
+export interface TensorPlan {
+  readonly shape: Shape;
+  /** Number of the tensor at whose place its mask stands; null where no step is masked. */
+  readonly mask: number | null;
+}
+
+export interface PlacedWeight extends WeightPlan {
+  readonly layer: string;
+  /** In the flat array. */
+  readonly offset: number;
 }
 
 /** Throws UNSUPPORTED or BAD_INPUT, in one sentence that names the layer. */
 export function planOf(topology: Topology): Plan {
-  const layers: LayerPlan[] = [];
-  let shape = topology.inputShape;
-  let order: Order = "batch";
-  const turn = (to: Order) => {
-    // Below two axes there is nothing to reorder: (batch, channels) is the same either way.
-    if (to !== "any" && to !== order && shape.length > 1) layers.push(reorder(shape, to));
-    if (to !== "any") order = to;
+  const tensors: TensorPlan[] = topology.inputs.map(({ shape }) => ({ shape, mask: null }));
+  const orders: Exclude<Order, "any">[] = tensors.map(() => "batch");
+  const steps: Step[] = [];
+  /** The tensor that each tensor of the topology became. */
+  const placed = tensors.map((_, i) => i);
+  /** By layer: a layer that is called again has the weights of its first call. */
+  const weights = new Map<string, readonly WeightPlan[]>();
+  const turned = new Map<string, number>();
+
+  const push = (layer: LayerPlan, inputs: readonly number[], order: Exclude<Order, "any">): number => {
+    const output = tensors.length;
+    const inherited = layer.mask === "drop" ? null : (tensors[inputs[0]!]?.mask ?? null);
+    tensors.push({ shape: layer.outputShape, mask: layer.mask === "make" ? output : inherited });
+    orders.push(order);
+    steps.push({ layer, inputs, output });
+    return output;
   };
-  for (const { name, className, config } of topology.layers) {
-    const kind = layerKinds.get(className);
-    if (!kind) {
-      const known = [...layerKinds.keys()].join(", ");
-      throw new FleetError("UNSUPPORTED", `layer "${name}": the engine has no ${className}; it has ${known}`);
-    }
-    const plan = kind({ name, className, config, inputShape: shape });
-    turn(plan.order);
-    layers.push(plan);
-    shape = plan.outputShape;
+  /** The tensor in that order, reordered once for all who want it. */
+  const turn = (tensor: number, to: Exclude<Order, "any">): number => {
+    const { shape } = tensors[tensor]!;
+    // Below two axes there is nothing to reorder: (batch, channels) is the same either way.
+    if (orders[tensor] === to || shape.length < 2) return tensor;
+    const key = `${tensor} ${to}`;
+    const known = turned.get(key) ?? push(reorder(shape, to), [tensor], to);
+    turned.set(key, known);
+    return known;
+  };
+
+  for (const call of topology.calls) {
+    const from = call.inputs.map((tensor) => placed[tensor]!);
+    const plan = layerPlanOf(
+      call,
+      from.map((tensor) => tensors[tensor]!.shape),
+    );
+    const shared = weights.get(call.name);
+    if (shared !== undefined && !sameShapes(shared, plan.weights))
+      throw new FleetError("BAD_INPUT", `layer "${call.name}" is called with inputs of different sizes`);
+    weights.set(call.name, shared ?? plan.weights);
+    const alike = from.every((tensor) => orders[tensor] === orders[from[0]!]);
+    const order = plan.order !== "any" ? plan.order : alike ? orders[from[0]!]! : "batch";
+    let output = push(
+      plan,
+      from.map((tensor) => turn(tensor, order)),
+      order,
+    );
+    for (let next = plan.then; next !== undefined; next = next.then) output = push(next, [output], order);
+    placed.push(output);
   }
-  turn("batch");
-  if (layers.length === 0) {
+  if (steps.length === 0)
     throw new FleetError("BAD_INPUT", "the topology has no layer besides its input; add at least one");
-  }
-  const layout = layers.flatMap((layer) =>
-    layer.weights.map((weight) => ({ name: `${layer.name}/${weight.name}`, shape: weight.shape })),
+  const outputs = topology.outputs.map((tensor) => turn(placed[tensor]!, "batch"));
+
+  const all = topology.layers.flatMap((layer) =>
+    (weights.get(layer) ?? []).map((weight) => ({ ...weight, layer })),
   );
+  const sorted = [...all.filter(isTrained), ...all.filter((weight) => !isTrained(weight))];
+  let offset = 0;
+  const placedWeights = sorted.map((weight) => {
+    const here = { ...weight, offset };
+    offset += sizeOf(weight.shape);
+    return here;
+  });
   return {
     name: topology.name,
-    inputShape: topology.inputShape,
-    outputShape: shape,
-    layers,
-    layout,
-    parameters: layout.reduce((sum, weight) => sum + sizeOf(weight.shape), 0),
+    tensors,
+    inputs: topology.inputs,
+    outputs,
+    steps,
+    weights: placedWeights,
+    layout: sorted.map(({ layer, name, shape }) => ({ name: `${layer}/${name}`, shape })),
+    parameters: offset,
+    trained: all.filter(isTrained).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    inputShape: topology.inputs[0]!.shape,
+    outputShape: tensors[outputs[0]!]!.shape,
   };
+}
+
+export function isTrained({ trained = true }: WeightPlan): boolean {
+  return trained;
 }
 
 /** Fresh weights, flat, in layout order. Each weight draws from its own stream of `seed`. */
 export function initialWeights(plan: Plan, seed: number): Float32Array {
   const flat = new Float32Array(plan.parameters);
-  let offset = 0;
-  plan.layers
-    .flatMap((layer) => layer.weights)
-    .forEach((weight, i) => {
-      const end = offset + sizeOf(weight.shape);
-      weight.initialize(flat.subarray(offset, end), weight.shape, createRandom(seed, i + 1));
-      offset = end;
-    });
+  plan.weights.forEach(({ initialize, shape, offset }, i) => {
+    initialize(flat.subarray(offset, offset + sizeOf(shape)), shape, createRandom(seed, i + 1));
+  });
   return flat;
+}
+
+function layerPlanOf({ name, className, config, call }: LayerCall, inputShapes: readonly Shape[]): LayerPlan {
+  const kind = layerKinds.get(className);
+  if (!kind) {
+    const known = [...layerKinds.keys()].sort().join(", ");
+    throw new FleetError("UNSUPPORTED", `layer "${name}": the engine has no ${className}; it has ${known}`);
+  }
+  return kind({ name, className, config, call, inputShapes, inputShape: inputShapes[0]! });
+}
+
+function sameShapes(a: readonly WeightPlan[], b: readonly WeightPlan[]): boolean {
+  return JSON.stringify(a.map(({ shape }) => shape)) === JSON.stringify(b.map(({ shape }) => shape));
 }

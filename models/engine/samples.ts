@@ -1,5 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Machine } from "./machine.ts";
+import type { Shape } from "./shape.ts";
 
 /**
  * Samples that are written straight into the arena, so the windows of a long series need never be materialised.
@@ -11,49 +12,98 @@ export interface Samples {
   read(indexes: Uint32Array, x: Float32Array, y: Float32Array): void;
 }
 
-/** x: (n, ...inputShape), y: (n, ...outputShape), both flat. Throws BAD_SHAPE. */
-export function samplesOf(machine: Machine, x: Float32Array, y: Float32Array): Samples {
-  const { inputSize, outputSize } = machine;
-  const count = countOf(machine, x);
-  if (y.length !== count * outputSize) {
-    const shape = machine.plan.outputShape.join(", ");
+/** As Samples, for a model of several inputs or outputs: one array each, in the model's order. */
+export interface MultiSamples {
+  readonly count: number;
+  readAll(indexes: Uint32Array, xs: readonly Float32Array[], ys: readonly Float32Array[]): void;
+}
+
+/** One flat array, or one an input (or output). */
+export type Arrays = Float32Array | readonly Float32Array[];
+
+/** What fit and evaluate are given, as the engine reads it. Throws BAD_SHAPE where it does not fit the model. */
+export function samplesOf(machine: Machine, data: Samples | MultiSamples): MultiSamples {
+  if ("readAll" in data) return data;
+  const { inputs, outputs } = machine;
+  if (inputs.length !== 1 || outputs.length !== 1) {
     throw new FleetError(
       "BAD_SHAPE",
-      `y has ${y.length} values, ${count} samples of shape (${shape}) need ${count * outputSize}`,
+      `the model has ${inputs.length} inputs and ${outputs.length} outputs; give samples with readAll`,
     );
   }
   return {
+    count: data.count,
+    readAll: (indexes, [x], [y]) => data.read(indexes, x!, y!),
+  };
+}
+
+/** x: (n, ...inputShape), y: (n, ...outputShape), flat, one each. Throws BAD_SHAPE. */
+export function samplesFrom(machine: Machine, x: Arrays, y: Arrays): MultiSamples {
+  const xs = listOf(x);
+  const ys = listOf(y);
+  const count = countOf(machine, xs);
+  if (ys.length !== machine.outputs.length)
+    throw new FleetError(
+      "BAD_SHAPE",
+      `there are ${ys.length} arrays of targets for ${machine.outputs.length} outputs`,
+    );
+  machine.outputs.forEach(({ shape, size }, i) => {
+    if (ys[i]!.length === count * size) return;
+    throw new FleetError(
+      "BAD_SHAPE",
+      `y has ${ys[i]!.length} values, ${count} samples of shape ${text(shape)} need ${count * size}`,
+    );
+  });
+  return {
     count,
-    read(indexes, toX, toY) {
-      for (let i = 0; i < indexes.length; i++) {
-        const sample = indexes[i]!;
-        copy(x, sample * inputSize, toX, i * inputSize, inputSize);
-        copy(y, sample * outputSize, toY, i * outputSize, outputSize);
-      }
+    readAll(indexes, toXs, toYs) {
+      for (let k = 0; k < toXs.length; k++) gather(indexes, xs[k]!, toXs[k]!, machine.inputs[k]!.size);
+      for (let k = 0; k < toYs.length; k++) gather(indexes, ys[k]!, toYs[k]!, machine.outputs[k]!.size);
     },
   };
 }
 
-/** How many samples x holds. Throws BAD_SHAPE when it holds none, or a part of one. */
-export function countOf({ plan, inputSize }: Machine, x: Float32Array): number {
-  if (x.length === 0 || x.length % inputSize !== 0) {
-    const shape = plan.inputShape.join(", ");
+export function listOf(arrays: Arrays): readonly Float32Array[] {
+  return arrays instanceof Float32Array ? [arrays] : arrays;
+}
+
+/** How many samples x holds. Throws BAD_SHAPE when it holds none, a part of one, or not as many for each input. */
+export function countOf({ inputs }: Machine, xs: readonly Float32Array[]): number {
+  if (xs.length !== inputs.length)
     throw new FleetError(
       "BAD_SHAPE",
-      `x has ${x.length} values, which is not a whole number of samples of shape (${shape})`,
+      `there are ${xs.length} arrays of inputs, the model has ${inputs.length} inputs`,
     );
-  }
-  return x.length / inputSize;
+  const counts = inputs.map(({ shape, size }, i) => {
+    const { length } = xs[i]!;
+    if (length > 0 && length % size === 0) return length / size;
+    throw new FleetError(
+      "BAD_SHAPE",
+      `x has ${length} values, which is not a whole number of samples of shape ${text(shape)}`,
+    );
+  });
+  const [count] = counts;
+  if (counts.some((other) => other !== count))
+    throw new FleetError("BAD_SHAPE", `the inputs hold ${counts.join(", ")} samples; give each as many`);
+  return count!;
 }
 
 /** Hands out one buffer of indexes per batch size, so that reading a batch allocates nothing. */
-export function createReader(machine: Machine, data: Samples) {
-  const buffers: Uint32Array[] = [];
+export function createReader(machine: Machine, data: MultiSamples) {
+  const buffers: {
+    readonly indexes: Uint32Array;
+    readonly xs: Float32Array[];
+    readonly ys: Float32Array[];
+  }[] = [];
   return (order: Uint32Array, start: number, batch: number): Uint32Array => {
-    buffers[batch] ??= new Uint32Array(batch);
-    const indexes = buffers[batch];
+    buffers[batch] ??= {
+      indexes: new Uint32Array(batch),
+      xs: machine.inputs.map((input) => input.at(batch)),
+      ys: machine.outputs.map((output) => output.targetsAt(batch)),
+    };
+    const { indexes, xs, ys } = buffers[batch];
     for (let i = 0; i < batch; i++) indexes[i] = order[start + i]!;
-    data.read(indexes, machine.input(batch), machine.targets(batch));
+    data.readAll(indexes, xs, ys);
     machine.checkInput(batch);
     machine.checkTargets(batch);
     return indexes;
@@ -61,20 +111,21 @@ export function createReader(machine: Machine, data: Samples) {
 }
 
 /** 0, 1, ... count-1. Throws BAD_INPUT when there is nothing to read. */
-export function naturalOrder(data: Samples): Uint32Array {
-  if (!Number.isSafeInteger(data.count) || data.count < 1) {
-    throw new FleetError("BAD_INPUT", `there are ${data.count} samples; at least one is needed`);
-  }
-  return Uint32Array.from({ length: data.count }, (_, i) => i);
+export function naturalOrder({ count }: { readonly count: number }): Uint32Array {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new FleetError("BAD_INPUT", `there are ${count} samples; at least one is needed`);
+  return Uint32Array.from({ length: count }, (_, i) => i);
 }
 
-/** `set(subarray)` would make a view for each sample. */
-function copy(
-  from: Float32Array,
-  fromStart: number,
-  to: Float32Array,
-  toStart: number,
-  length: number,
-): void {
-  for (let i = 0; i < length; i++) to[toStart + i] = from[fromStart + i]!;
+/** Samples of `size` floats. `set(subarray)` would make a view for each. */
+function gather(indexes: Uint32Array, from: Float32Array, to: Float32Array, size: number): void {
+  for (let i = 0; i < indexes.length; i++) {
+    const start = indexes[i]! * size;
+    const toStart = i * size;
+    for (let j = 0; j < size; j++) to[toStart + j] = from[start + j]!;
+  }
+}
+
+function text(shape: Shape): string {
+  return `(${shape.join(", ")})`;
 }

@@ -1,21 +1,29 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { connect, type RawCall, type RawModel, type Reference, type Topology } from "./graph.ts";
 import type { Shape } from "./shape.ts";
-
-/** A Sequential model as its file says it: the shape of a sample and the layers' raw configs. */
-export interface Topology {
-  readonly name: string;
-  readonly inputShape: Shape;
-  readonly layers: readonly { readonly name: string; readonly className: string; readonly config: unknown }[];
-}
 
 const Layer = z.looseObject({
   class_name: z.string(),
   config: z.looseObject({ name: z.string().optional() }),
 });
 const Sequential = z.looseObject({
-  class_name: z.string(),
+  class_name: z.literal("Sequential"),
   config: z.looseObject({ name: z.string().optional(), layers: z.array(Layer).min(1).max(1_000) }),
+});
+const Functional = z.looseObject({
+  class_name: z.enum(["Functional", "Model"]),
+  config: z.looseObject({
+    name: z.string().optional(),
+    layers: z
+      .array(
+        z.looseObject({ ...Layer.shape, name: z.string().optional(), inbound_nodes: z.array(z.unknown()) }),
+      )
+      .min(1)
+      .max(1_000),
+    input_layers: z.unknown(),
+    output_layers: z.unknown(),
+  }),
 });
 const BatchShape = z.tuple([z.null()], z.int().positive());
 const InputShapes = z.looseObject({
@@ -24,41 +32,156 @@ const InputShapes = z.looseObject({
 });
 
 /**
- * Reads LayersModel JSON (an object or its text) as tfjs-layers and Keras write it, also inside `modelTopology` or
- * `model_config`. Throws BAD_INPUT, or UNSUPPORTED for a model that is not Sequential.
+ * Reads LayersModel JSON (an object or its text) as tfjs-layers and Keras write it, Sequential or functional, also
+ * inside `modelTopology` or `model_config`. Models inside a model are taken apart. Throws BAD_INPUT, or UNSUPPORTED for
+ * a model of another class.
  */
 export function parseTopology(raw: unknown): Topology {
-  const model = unwrap(raw);
+  return connect(readModel(unwrap(raw)), shapeOf);
+}
+
+const MODELS = ["Sequential", "Functional", "Model"];
+
+function readModel(model: unknown): RawModel {
   const className = (model as { class_name?: unknown } | null)?.class_name;
-  if (typeof className === "string" && className !== "Sequential") {
-    throw new FleetError("UNSUPPORTED", `the engine has no ${className} models; use a Sequential model`);
-  }
-  const parsed = Sequential.safeParse(model);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
+  if (typeof className === "string" && !MODELS.includes(className)) {
     throw new FleetError(
-      "BAD_INPUT",
-      `the topology is not LayersModel JSON (${issue.path.join(".") || "top"}: ${issue.message}); export it with model.toJSON()`,
-      { cause: parsed.error },
+      "UNSUPPORTED",
+      `the engine has no ${className} models; use a Sequential or a functional model`,
     );
   }
-  const { name, layers } = parsed.data.config;
-  const inputShape = shapeOf(layers[0]!.config);
-  const named = layers
-    .filter((layer) => layer.class_name !== "InputLayer")
-    .map((layer, i) => ({
-      name: layer.config.name ?? `${layer.class_name.toLowerCase()}_${i + 1}`,
-      className: layer.class_name,
-      config: layer.config,
-    }));
-  const seen = new Set<string>();
-  for (const layer of named) {
-    if (seen.has(layer.name)) {
-      throw new FleetError("BAD_INPUT", `two layers are named "${layer.name}"; give each its own name`);
-    }
-    seen.add(layer.name);
+  return className === "Functional" || className === "Model" ? graph(model) : chain(model);
+}
+
+/** A layer, or a model in the place of one. */
+function layerOf(raw: { class_name: string; config: { name?: string | undefined } }, place: number) {
+  const { class_name: className, config } = raw;
+  const name = config.name ?? `${className.toLowerCase()}_${place + 1}`;
+  return { name, className, config, ...(MODELS.includes(className) && { model: readModel(raw) }) };
+}
+
+function read<T>(schema: z.ZodType<T>, model: unknown): T {
+  const parsed = schema.safeParse(model);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new FleetError(
+    "BAD_INPUT",
+    `the topology is not LayersModel JSON (${issue.path.join(".") || "top"}: ${issue.message}); export it with model.toJSON()`,
+    { cause: parsed.error },
+  );
+}
+
+/** A Sequential model as a functional one: each layer is called with the one before it. */
+function chain(model: unknown): RawModel {
+  const { name = "sequential", layers } = read(Sequential, model).config;
+  const raw = layers.map((layer, i) => layerOf(layer, i));
+  if (raw[0]!.className !== "InputLayer") {
+    const { config } = innermostFirst(layers[0]!);
+    raw.unshift({ name: `${raw[0]!.name}_input`, className: "InputLayer", config });
   }
-  return { name: name ?? "sequential", inputShape, layers: named };
+  const chained = raw.map((layer, i) => ({
+    ...layer,
+    calls: i === 0 ? [] : [{ from: [reference(raw[i - 1]!.name)], call: {} }],
+  }));
+  return {
+    name,
+    layers: chained,
+    inputs: [reference(raw[0]!.name)],
+    outputs: [reference(raw.at(-1)!.name)],
+  };
+}
+
+/** A model that begins with a model says its input shape in there. */
+function innermostFirst(layer: z.infer<typeof Layer>): z.infer<typeof Layer> {
+  const inner =
+    Sequential.safeParse(layer).data?.config.layers[0] ?? Functional.safeParse(layer).data?.config.layers[0];
+  return inner === undefined ? layer : innermostFirst(inner);
+}
+
+function graph(model: unknown): RawModel {
+  const { name = "model", layers, input_layers, output_layers } = read(Functional, model).config;
+  return {
+    name,
+    layers: layers.map((raw, i) => {
+      const layer = { ...layerOf(raw, i), ...(raw.name !== undefined && { name: raw.name }) };
+      return { ...layer, calls: raw.inbound_nodes.map((node) => callOf(node, layer.name)) };
+    }),
+    inputs: references(input_layers, "input_layers"),
+    outputs: references(output_layers, "output_layers"),
+  };
+}
+
+function reference(layer: string): Reference {
+  return { layer, call: 0, tensor: 0 };
+}
+
+const RawReference = z
+  .tuple([z.string(), z.int(), z.int()], z.unknown())
+  .transform(([layer, call, tensor, kwargs]) => ({ layer, call, tensor, kwargs }));
+/** [name, 0, 0], or a list of them, or (Keras 3 with several) a map from names to them. */
+const References = z.union([
+  RawReference.transform((one) => [one]),
+  z.array(RawReference),
+  z.record(z.string(), RawReference).transform((map) => Object.values(map)),
+]);
+
+function references(value: unknown, key: string) {
+  const parsed = References.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new FleetError(
+    "BAD_INPUT",
+    `the topology's ${key} is not [layer, call, tensor]; export it with model.toJSON()`,
+  );
+}
+
+/** One call as Keras 3 writes it: tensors stand among the arguments, named by where they came from. */
+const KerasTensor = z
+  .looseObject({
+    class_name: z.literal("__keras_tensor__"),
+    config: z.looseObject({ keras_history: z.tuple([z.string(), z.int(), z.int()]) }),
+  })
+  .transform(({ config: { keras_history } }) => ({
+    layer: keras_history[0],
+    call: keras_history[1],
+    tensor: keras_history[2],
+  }));
+const Keras3Call = z.looseObject({
+  args: z.array(z.unknown()),
+  kwargs: z.record(z.string(), z.unknown()).default({}),
+});
+
+function callOf(node: unknown, layer: string): RawCall {
+  const keras3 = Keras3Call.safeParse(node);
+  if (keras3.success) {
+    const from = keras3.data.args.flat().map((arg) => KerasTensor.safeParse(arg).data);
+    const call: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(keras3.data.kwargs)) {
+      const tensor = KerasTensor.safeParse(value).data;
+      // Layers with several inputs take them by name too: Attention and MultiHeadAttention.
+      if (tensor !== undefined) from.push(tensor);
+      else call[key] = value;
+    }
+    const tensors = from.filter((tensor) => tensor !== undefined);
+    if (tensors.length > 0) return { from: tensors, call };
+  }
+  // Keras 2 and tfjs: [[name, call, tensor, kwargs], ...]; a single one may stand without the outer brackets.
+  const list = Array.isArray(node) && typeof node[0] === "string" ? [node] : node;
+  const parsed = z.array(RawReference).min(1).safeParse(list);
+  if (!parsed.success)
+    throw new FleetError(
+      "BAD_INPUT",
+      `layer "${layer}": its inbound_nodes can't be read; export the model again`,
+    );
+  const from = parsed.data.map(({ layer: name, call, tensor }) => ({ layer: name, call, tensor }));
+  const call = z.record(z.string(), z.unknown()).safeParse(parsed.data[0]!.kwargs).data ?? {};
+  // Keras 2 writes further tensors of a call as kwargs: { value: ["encoder", 0, 0] }.
+  for (const [key, value] of Object.entries(call)) {
+    const tensor = RawReference.safeParse(value).data;
+    if (tensor === undefined) continue;
+    from.push({ layer: tensor.layer, call: tensor.call, tensor: tensor.tensor });
+    delete call[key];
+  }
+  return { from, call };
 }
 
 function unwrap(raw: unknown): unknown {

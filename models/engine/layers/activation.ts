@@ -19,7 +19,7 @@ export const activation: LayerKind = (layer) => {
     weights: [],
     flops: size,
     stateFloats: 0,
-    bind({ kernels, inputs, output }) {
+    bind({ kernels, inputs, output, rows }) {
       const input = inputs[0]!;
       return {
         forward(batch) {
@@ -31,9 +31,9 @@ export const activation: LayerKind = (layer) => {
           kernels.copy(input.gradient, output.gradient, batch * size);
           kernels.activateBackward(kind, output.value, input.gradient, batch * size);
         },
-        step(x, y) {
-          kernels.copy(y, x, channels);
-          kernels.activate(kind, y, channels);
+        step() {
+          kernels.copy(rows.output, rows.inputs[0]!, channels);
+          kernels.activate(kind, rows.output, channels);
         },
       };
     },

@@ -35,7 +35,7 @@ export const dense: LayerKind = (layer) => {
     weights: useBias ? [kernel, bias] : [kernel],
     flops: 2 * rows * K * N,
     stateFloats: 0,
-    bind({ kernels, inputs, output, weights: [w = 0, b = 0], weightGradients: [dw = 0, db = 0] }) {
+    bind({ kernels, inputs, output, rows: row, weights: [w = 0, b = 0], weightGradients: [dw = 0, db = 0] }) {
       const input = inputs[0]!;
       return {
         forward(batch) {
@@ -56,8 +56,8 @@ export const dense: LayerKind = (layer) => {
             config.activation,
           );
         },
-        step(x, y) {
-          kernels.denseForward(x, w, b, y, 1, K, N, config.activation);
+        step() {
+          kernels.denseForward(row.inputs[0]!, w, b, row.output, 1, K, N, config.activation);
         },
       };
     },

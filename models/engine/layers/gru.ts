@@ -33,7 +33,7 @@ export const gru: LayerKind = (layer) => {
     ],
     flops: T * 2 * (C + H) * G,
     stateFloats: H,
-    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state }) {
+    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state, rows }) {
       const input = inputs[0]!;
       const [w = 0, r = 0, b = 0] = weights;
       const [dw = 0, dr = 0, db = 0] = weightGradients;
@@ -66,7 +66,7 @@ export const gru: LayerKind = (layer) => {
             H,
             act,
             recAct,
-            Number(after),
+            after,
           );
           if (!sequences) kernels.copy(output.value, hs + (T - 1) * batch * H * 4, batch * H);
         },
@@ -80,7 +80,7 @@ export const gru: LayerKind = (layer) => {
             inner,
             zeros,
             output.gradient,
-            Number(sequences),
+            sequences,
             dh,
             du,
             input.gradient,
@@ -94,12 +94,12 @@ export const gru: LayerKind = (layer) => {
             H,
             act,
             recAct,
-            Number(after),
+            after,
           );
         },
-        step(x, y) {
-          kernels.gruStep(x, w, r, b, state, z, zeros, C, H, act, recAct, Number(after));
-          kernels.copy(y, state, H);
+        step() {
+          kernels.gruStep(rows.inputs[0]!, w, r, b, state, z, zeros, C, H, act, recAct, after);
+          kernels.copy(rows.output, state, H);
         },
       };
     },

@@ -4,7 +4,8 @@ import type { Shape } from "../shape.ts";
 
 /**
  * How a (time, channels) tensor lies in the arena: "batch" is (batch, time, channels), as samples come; "time" is
- * (time, batch, channels), where each step's rows stand together. "any": the layer works on either and keeps it.
+ * (time, batch, channels), where each step's rows stand together. "any": the layer works on either and keeps it; of
+ * several inputs all then lie alike.
  */
 export type Order = "batch" | "time" | "any";
 
@@ -19,6 +20,17 @@ export interface LayerPlan {
   readonly flops: number;
   /** Floats of state that stateful stepping keeps; null when the layer cannot be stepped. */
   readonly stateFloats: number | null;
+  /** The output is the first input under another shape, at the same place: no work and no memory. */
+  readonly alias?: true;
+  /**
+   * What becomes of a mask over time steps that comes with the first input: "keep" (the default) hands it on, "drop"
+   * ends it, "make": the layer writes one of its own at `Site.output.mask`.
+   */
+  readonly mask?: "keep" | "drop" | "make";
+  /** Set where every output is a probability, for a loss that would take it for a logit. */
+  readonly probabilities?: "softmax" | "sigmoid";
+  /** A step without weights that runs right behind: an activation that is not fused. */
+  readonly then?: LayerPlan;
   /** Takes the layer's scratch from the arena and fixes all addresses. Memory may still grow, so no views are made. */
   bind(site: Site): BoundLayer;
 }
@@ -28,7 +40,18 @@ export interface WeightPlan {
   readonly name: string;
   readonly shape: Shape;
   readonly initialize: Initializer;
+  /** false: no gradient; the layer itself sets it (moving averages). Stands behind all trained weights in the layout. */
+  readonly trained?: boolean;
+  /** Adds l1 |w| + l2 w^2 to the loss. */
+  readonly regularizer?: { readonly l1: number; readonly l2: number } | undefined;
+  /** Kept within this Euclidean norm along all axes but the last, or pushed to it. */
+  readonly constraint?: Constraint | undefined;
 }
+
+export type Constraint =
+  | { readonly kind: "max-norm"; readonly max: number }
+  | { readonly kind: "unit-norm" }
+  | { readonly kind: "non-negative" };
 
 /** Where a layer stands in the arena. Tensors are for up to maxBatch samples and packed at the batch in hand. */
 export interface Site {
@@ -40,8 +63,12 @@ export interface Site {
   /** In the order of `LayerPlan.weights`. */
   readonly weights: readonly Address[];
   readonly weightGradients: readonly Address[];
+  /** Four 32-bit words of a random generator of its own, seeded by `Machine.seed`; never all zero. */
+  readonly random: Address;
   /** `stateFloats` floats, zero at the start of a stream. */
   readonly state: Address;
+  /** Stateful stepping: one row of each input, and of the output. */
+  readonly rows: { readonly inputs: readonly Address[]; readonly output: Address };
 }
 
 export interface Tensor {
@@ -49,26 +76,33 @@ export interface Tensor {
   readonly value: Address;
   /** 0 when nobody asks for it. */
   readonly gradient: Address;
+  /** (batch, time), 1 where a step counts and 0 where it is masked; always in batch order. 0 where there is no mask. */
+  readonly mask: Address;
 }
 
 /** A layer at work. Nothing here allocates. */
 export interface BoundLayer {
-  forward(batch: number): void;
+  /** `training`: dropout drops, batch statistics are the batch's own. */
+  forward(batch: number, training: boolean): void;
   /**
-   * After `forward` with the same batch: reads the output's gradient (and may overwrite it), sets the inputs'
+   * After `forward` with the same batch and training on: reads the output's gradient (and may overwrite it), sets the inputs'
    * gradients, adds to the weights' gradients.
    */
   backward(batch: number): void;
-  /** One time step of one stream from the row at `x` to the row at `y`, with the state at `Site.state`. */
-  step?(x: Address, y: Address): void;
+  /** One time step of one stream from `Site.rows.inputs` to `Site.rows.output`, with the state at `Site.state`. */
+  step?(): void;
 }
 
-/** Reads one layer of a topology: its config, and the shape of what comes in. */
+/** Reads one layer of a topology: its config, and the shapes of what comes in. */
 export type LayerKind = (layer: LayerConfig) => LayerPlan;
 
 export interface LayerConfig {
   readonly name: string;
   readonly className: string;
   readonly config: unknown;
+  /** The first input's, for the many layers that have only one. */
   readonly inputShape: Shape;
+  readonly inputShapes: readonly Shape[];
+  /** Arguments of the call in a functional model, such as use_causal_mask. */
+  readonly call: Readonly<Record<string, unknown>>;
 }

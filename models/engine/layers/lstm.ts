@@ -35,7 +35,7 @@ export const lstm: LayerKind = (layer) => {
     ],
     flops: T * 2 * (C + H) * G,
     stateFloats: 2 * H,
-    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state }) {
+    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state, rows }) {
       const input = inputs[0]!;
       const [w = 0, r = 0, b = 0] = weights;
       const [dw = 0, dr = 0, db = 0] = weightGradients;
@@ -81,7 +81,7 @@ export const lstm: LayerKind = (layer) => {
             squashed,
             zeros,
             output.gradient,
-            Number(sequences),
+            sequences,
             dh,
             dc,
             input.gradient,
@@ -97,9 +97,9 @@ export const lstm: LayerKind = (layer) => {
             recAct,
           );
         },
-        step(x, y) {
-          kernels.lstmStep(x, w, r, b, state, state + H * 4, z, C, H, act, recAct);
-          kernels.copy(y, state, H);
+        step() {
+          kernels.lstmStep(rows.inputs[0]!, w, r, b, state, state + H * 4, z, C, H, act, recAct);
+          kernels.copy(rows.output, state, H);
         },
       };
     },

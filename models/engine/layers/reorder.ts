@@ -13,7 +13,7 @@ export function reorder(shape: Shape, to: "batch" | "time"): LayerPlan {
     weights: [],
     flops: 0,
     stateFloats: 0,
-    bind({ kernels, inputs, output }) {
+    bind({ kernels, inputs, output, rows }) {
       const input = inputs[0]!;
       return {
         forward(batch) {
@@ -25,8 +25,8 @@ export function reorder(shape: Shape, to: "batch" | "time"): LayerPlan {
           const [rows, columns] = to === "time" ? [time, batch] : [batch, time];
           kernels.reorder(output.gradient, input.gradient, rows, columns, inner);
         },
-        step(x, y) {
-          kernels.copy(y, x, inner);
+        step() {
+          kernels.copy(rows.output, rows.inputs[0]!, inner);
         },
       };
     },

@@ -25,7 +25,7 @@ export const simpleRnn: LayerKind = (layer) => {
     ],
     flops: T * 2 * (C + H) * H,
     stateFloats: H,
-    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state }) {
+    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state, rows }) {
       const input = inputs[0]!;
       const [w = 0, r = 0, b = 0] = weights;
       const [dw = 0, dr = 0, db = 0] = weightGradients;
@@ -45,7 +45,7 @@ export const simpleRnn: LayerKind = (layer) => {
             r,
             hs,
             output.gradient,
-            Number(sequences),
+            sequences,
             dz,
             input.gradient,
             dw,
@@ -59,9 +59,9 @@ export const simpleRnn: LayerKind = (layer) => {
             act,
           );
         },
-        step(x, y) {
-          kernels.rnnStep(x, w, r, b, state, z, C, H, act);
-          kernels.copy(y, state, H);
+        step() {
+          kernels.rnnStep(rows.inputs[0]!, w, r, b, state, z, C, H, act);
+          kernels.copy(rows.output, state, H);
         },
       };
     },

@@ -2,7 +2,7 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
-export { copy } from "./elementwise";
+export { addTo, copy } from "./elementwise";
 export { denseBackward, denseForward } from "./dense";
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";

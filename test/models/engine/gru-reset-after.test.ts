@@ -58,8 +58,8 @@ it.each([
   );
   const machine = await machineFor(topology);
   machine.weights.set(randomFloats(machine.plan.parameters, 4, 0.8));
-  const x = randomFloats(batch * machine.inputSize, 5);
-  const y = randomFloats(batch * machine.outputSize, 6);
+  const x = randomFloats(batch * machine.inputs[0]!.size, 5);
+  const y = randomFloats(batch * machine.outputs[0]!.size, 6);
   const { gradients } = backpropagate(machine, batch, x, y);
   const h = 1e-2;
   const numeric = machine.weights.map((weight, i) => {

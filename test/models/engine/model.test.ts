@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compile, type FitOptions, type Samples } from "../../../models/engine/index.ts";
+import { compile, type FitOptions, type MultiSamples, type Samples } from "../../../models/engine/index.ts";
 import { backpropagate, layer, machineFor, randomFloats, relativeError, sequential } from "./support.ts";
 
 const TIME = 8;
@@ -100,7 +100,7 @@ describe("training", () => {
   it("fit - a missing target adds nothing to loss or gradient", async () => {
     const machine = await machineFor(FORECASTER);
     machine.weights.set(randomFloats(machine.plan.parameters, 1));
-    const x = randomFloats(4 * machine.inputSize, 2);
+    const x = randomFloats(4 * machine.inputs[0]!.size, 2);
     const y = randomFloats(4 * CHANNELS, 3);
     const predicted = backpropagate(machine, 4, x, y).output;
     const holes = [1, 5, 6, 11];
@@ -219,9 +219,11 @@ describe("training", () => {
     const [x, y] = arrays(waves(21));
     const size = TIME * CHANNELS;
     // A reader that allocates nothing itself.
-    const data: Samples = {
+    const data: MultiSamples = {
       count: 21,
-      read(indexes, toX, toY) {
+      readAll(indexes, toXs, toYs) {
+        const toX = toXs[0]!;
+        const toY = toYs[0]!;
         for (let i = 0; i < indexes.length; i++) {
           for (let j = 0; j < size; j++) toX[i * size + j] = x[indexes[i]! * size + j]!;
           for (let j = 0; j < CHANNELS; j++) toY[i * CHANNELS + j] = y[indexes[i]! * CHANNELS + j]!;
@@ -358,7 +360,8 @@ describe("refusals", () => {
       "BAD_INPUT",
       "return_sequences",
     ],
-    ["a functional model", { class_name: "Functional", config: {} }, "UNSUPPORTED", "Functional"],
+    ["a model of another class", { class_name: "Subclassed", config: {} }, "UNSUPPORTED", "Subclassed"],
+    ["a functional model without layers", { class_name: "Functional", config: {} }, "BAD_INPUT", "layers"],
     [
       "an open time axis",
       sequential([null as never, 2], layer("LSTM", { units: 2 })),

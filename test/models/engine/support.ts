@@ -1,3 +1,4 @@
+import { createLoss } from "../../../models/engine/losses.ts";
 import { createMachine, type Machine } from "../../../models/engine/machine.ts";
 import { planOf } from "../../../models/engine/plan.ts";
 import { createRandom } from "../../../models/engine/random.ts";
@@ -33,13 +34,14 @@ export function machineFor(topology: unknown, maxBatch = 32): Promise<Machine> {
 
 /** Output, loss and the gradient of the mean squared error for one batch. */
 export function backpropagate(machine: Machine, batch: number, x: Float32Array, y: Float32Array) {
-  machine.input(batch).set(x);
-  machine.targets(batch).set(y);
-  machine.forward(batch);
-  machine.loss(batch, { gradient: true, weighted: false });
-  const output = machine.output(batch).slice();
+  machine.inputs[0]!.at(batch).set(x);
+  machine.outputs[0]!.targetsAt(batch).set(y);
+  machine.seed(1);
+  machine.forward(batch, true);
+  const { sum, present } = createLoss(machine, [{ name: "mse" }])(batch, { gradient: true, weighted: false });
+  const output = machine.outputs[0]!.at(batch).slice();
   machine.backward(batch);
-  return { output, loss: machine.result[0]! / machine.result[1]!, gradients: machine.gradients.slice() };
+  return { output, loss: sum / present, gradients: machine.gradients.slice(0, machine.plan.trained) };
 }
 
 /** The largest difference, relative to the largest expected magnitude. */

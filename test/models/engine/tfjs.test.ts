@@ -99,11 +99,11 @@ const flatten = (tensors: tf.Tensor[]) => tensors.flatMap((tensor) => [...tensor
 describe("engine against tfjs", () => {
   it.each(CASES)("outputs and all gradients agree: %s", async (_, topology) => {
     const machine = await machineFor(topology);
-    const { plan, inputSize, outputSize } = machine;
+    const { plan, inputs, outputs } = machine;
     // Biases too must be other than zero, and the weights large enough to reach the bends of the activations.
     machine.weights.set(randomFloats(plan.parameters, 3, 0.9));
-    const x = randomFloats(BATCH * inputSize, 1, 2);
-    const y = randomFloats(BATCH * outputSize, 2);
+    const x = randomFloats(BATCH * inputs[0]!.size, 1, 2);
+    const y = randomFloats(BATCH * outputs[0]!.size, 2);
     const got = backpropagate(machine, BATCH, x, y);
 
     const model = await peer(topology, machine.weights);

@@ -42,8 +42,8 @@ it("gemm - every form equals the naive product, for any size and from any start"
         });
         const biasAddress = start === "bias" ? bias.address : 0;
         arena.kernels.gemm(
-          Number(ta),
-          Number(tb),
+          ta,
+          tb,
           m,
           n,
           k,
@@ -53,7 +53,7 @@ it("gemm - every form equals the naive product, for any size and from any start"
           ldb,
           c.address,
           n,
-          Number(start === "add"),
+          start === "add",
           biasAddress,
         );
         expect(relativeError(c.view, expected)).toBeLessThan(1e-5);
@@ -70,7 +70,7 @@ it("gemm - works on a part of wider matrices and leaves the rest alone", async (
   const a = arena.put(randomFloats(m * wide, 1));
   const b = arena.put(randomFloats(k * wide, 2));
   const c = arena.put(new Float32Array(m * wide).fill(9));
-  arena.kernels.gemm(0, 0, m, n, k, a.address, wide, b.address, wide, c.address, wide, 0, 0);
+  arena.kernels.gemm(false, false, m, n, k, a.address, wide, b.address, wide, c.address, wide, false, 0);
   const narrow = (from: Float32Array, rows: number, columns: number) =>
     Float32Array.from(
       { length: rows * columns },
