@@ -24,13 +24,17 @@ export type NetworkName = keyof typeof networks;
 function forecaster(className: "GRU" | "LSTM", gates: Readonly<Record<string, unknown>>): Network {
   const [window, channels, units] = [64, 8, 32];
   return {
-    topology: sequential(className.toLowerCase(), [window, channels], [
-      {
-        class_name: className,
-        config: { units, activation: "tanh", use_bias: true, return_sequences: false, ...gates },
-      },
-      { class_name: "Dense", config: { units: channels, activation: "linear", use_bias: true } },
-    ]),
+    topology: sequential(
+      className.toLowerCase(),
+      [window, channels],
+      [
+        {
+          class_name: className,
+          config: { units, activation: "tanh", use_bias: true, return_sequences: false, ...gates },
+        },
+        { class_name: "Dense", config: { units: channels, activation: "linear", use_bias: true } },
+      ],
+    ),
     inputShape: [window, channels],
     targetShape: [channels],
     loss: "mse",
@@ -52,13 +56,17 @@ function autoencoder(): Network {
     },
   });
   return {
-    topology: sequential("conv1d_autoencoder", [window, channels], [
-      layer("Conv1D", 32, 2, "relu"),
-      layer("Conv1D", 16, 2, "relu"),
-      layer("Conv1DTranspose", 16, 2, "relu"),
-      layer("Conv1DTranspose", 32, 2, "relu"),
-      layer("Conv1DTranspose", channels, 1, "linear"),
-    ]),
+    topology: sequential(
+      "conv1d_autoencoder",
+      [window, channels],
+      [
+        layer("Conv1D", 32, 2, "relu"),
+        layer("Conv1D", 16, 2, "relu"),
+        layer("Conv1DTranspose", 16, 2, "relu"),
+        layer("Conv1DTranspose", 32, 2, "relu"),
+        layer("Conv1DTranspose", channels, 1, "linear"),
+      ],
+    ),
     inputShape: [window, channels],
     targetShape: [window, channels],
     loss: "mse",
@@ -88,15 +96,19 @@ function imageNetwork(): Network {
   });
   const classes = 10;
   return {
-    topology: sequential("image_network", [28, 28, 1], [
-      conv(32),
-      pool,
-      conv(64),
-      pool,
-      { class_name: "Flatten", config: {} },
-      dense(64, "relu"),
-      dense(classes, "softmax"),
-    ]),
+    topology: sequential(
+      "image_network",
+      [28, 28, 1],
+      [
+        conv(32),
+        pool,
+        conv(64),
+        pool,
+        { class_name: "Flatten", config: {} },
+        dense(64, "relu"),
+        dense(classes, "softmax"),
+      ],
+    ),
     inputShape: [28, 28, 1],
     targetShape: [1],
     loss: "sparseCategoricalCrossentropy",

@@ -14,7 +14,11 @@ async function prepare(request: Prepare): Promise<Job> {
   const job = { parameters: model.parameters, dispose: () => model.dispose() };
   if (mode === "training") return { ...job, run: trainer(model, request, data) };
   if (mode === "scoring") {
-    const windows = split(data.x, inputShape.reduce((a, b) => a * b, 1), batch);
+    const windows = split(
+      data.x,
+      inputShape.reduce((a, b) => a * b, 1),
+      batch,
+    );
     return { ...job, run: async (units) => repeat(units, windows, model.predict) };
   }
   const rows = split(data.x, inputShape.at(-1)!, 1);
@@ -32,7 +36,13 @@ function trainer(
   const options = { batchSize, loss: loss as "mse", optimizer: { name: "adam", learningRate } as const };
   return async (units: number) => {
     const epochs = Math.ceil((units * batchSize) / samples);
-    const { losses } = await model.fit(x, y, { ...options, epochs, maxBatches: units, seed: 1, shuffle: false });
+    const { losses } = await model.fit(x, y, {
+      ...options,
+      epochs,
+      maxBatches: units,
+      seed: 1,
+      shuffle: false,
+    });
     return losses.at(-1)!;
   };
 }

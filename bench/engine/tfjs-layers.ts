@@ -7,9 +7,10 @@ interface Weight {
   read(): Tensor;
 }
 
+/** As in the topology, its names turned into tfjs' own manner. */
 interface TransposeConfig {
   readonly filters: number;
-  readonly kernel_size: readonly number[];
+  readonly kernelSize: readonly number[];
   readonly strides: readonly number[];
   readonly activation: string;
 }
@@ -33,9 +34,9 @@ export function registerLayers(tf: Tf): void {
 
     override build(shape: Shape | Shape[]): void {
       const channels = (shape as Shape).at(-1)!;
-      const { filters, kernel_size } = this.#config;
+      const { filters, kernelSize } = this.#config;
       const uniform = tf.initializers.glorotUniform({});
-      this.#kernel = this.addWeight("kernel", [1, kernel_size[0]!, filters, channels], "float32", uniform);
+      this.#kernel = this.addWeight("kernel", [1, kernelSize[0]!, filters, channels], "float32", uniform);
       this.#bias = this.addWeight("bias", [filters], "float32", tf.initializers.zeros());
       this.built = true;
     }
@@ -72,9 +73,9 @@ export function registerLayers(tf: Tf): void {
 
     constructor(config: ConstructorParameters<typeof tf.layers.Layer>[0]) {
       super(config);
-      const { num_heads, key_dim } = config as unknown as { num_heads: number; key_dim: number };
-      this.#heads = num_heads;
-      this.#keyDim = key_dim;
+      const { numHeads, keyDim } = config as unknown as { numHeads: number; keyDim: number };
+      this.#heads = numHeads;
+      this.#keyDim = keyDim;
     }
 
     override build(shapes: Shape | Shape[]): void {
@@ -109,9 +110,7 @@ export function registerLayers(tf: Tf): void {
             .matMul(x.reshape([batch * window, from]), this.#weights.get(`${name}/kernel`)!.read())
             .add(this.#weights.get(`${name}/bias`)!.read());
         const heads = (x: Tensor, name: string) =>
-          project(x, name, width)
-            .reshape([batch, window, this.#heads, this.#keyDim])
-            .transpose([0, 2, 1, 3]);
+          project(x, name, width).reshape([batch, window, this.#heads, this.#keyDim]).transpose([0, 2, 1, 3]);
         const scores = tf
           .matMul(heads(query!, "query"), heads(value!, "key"), false, true)
           .mul(1 / Math.sqrt(this.#keyDim));

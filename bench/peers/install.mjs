@@ -63,7 +63,9 @@ for (const { name, run } of steps) {
   const began = Date.now();
   try {
     const did = await run();
-    console.log(`${name}: ${did ? `done in ${((Date.now() - began) / 1000).toFixed(0)} s` : "already there"}`);
+    console.log(
+      `${name}: ${did ? `done in ${((Date.now() - began) / 1000).toFixed(0)} s` : "already there"}`,
+    );
   } catch (error) {
     failures.push(name);
     console.log(`${name}: cannot be had here.\n${String(error.message).replace(/^/gm, "    ")}`);
