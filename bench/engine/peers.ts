@@ -76,6 +76,15 @@ export const peers: readonly Peer[] = [
     needs: [".peers/keras/bin/python"],
     command: (threads) => python("keras", "keras_tensorflow", threads),
   },
+  {
+    // Not what Keras does by itself on a processor, but what its users can ask for.
+    name: "keras-xla",
+    does: ["training", "scoring"],
+    threaded: true,
+    inNode: false,
+    needs: [".peers/keras/bin/python"],
+    command: (threads) => python("keras", "keras_tensorflow", threads, "xla"),
+  },
 ];
 
 /** Why a peer cannot be started, or undefined. */
@@ -96,7 +105,7 @@ function node(file: string, threads: number, ...rest: readonly string[]): readon
   return [process.execPath, fileURLToPath(new URL(`${file}.js`, import.meta.url)), String(threads), ...rest];
 }
 
-function python(venv: string, file: string, threads: number): readonly string[] {
+function python(venv: string, file: string, threads: number, ...rest: readonly string[]): readonly string[] {
   const path = (relative: string) => fileURLToPath(new URL(relative, root));
-  return [path(`.peers/${venv}/bin/python`), path(`bench/peers/${file}.py`), String(threads)];
+  return [path(`.peers/${venv}/bin/python`), path(`bench/peers/${file}.py`), String(threads), ...rest];
 }

@@ -16,7 +16,7 @@ interface TransposeConfig {
 }
 
 /**
- * The layers that tfjs lacks, written as a user of tfjs would: on its own operations, with the gradients that it derives. They read
+ * The layers that tfjs lacks or has in a poor form, written as a user of tfjs would: on its own operations, with the gradients that it derives. They read
  * the same topology as our engine.
  */
 export function registerLayers(tf: Tf): void {
@@ -121,10 +121,35 @@ export function registerLayers(tf: Tf): void {
     }
   }
 
-  tf.serialization.registerClass(
-    Conv1DTranspose as unknown as Parameters<typeof tf.serialization.registerClass>[0],
-  );
-  tf.serialization.registerClass(
-    MultiHeadAttention as unknown as Parameters<typeof tf.serialization.registerClass>[0],
-  );
+  /** Over the last axis. tfjs has one, but the gradient of its broadcasting is a loop over slices: a hundred times as slow as this. */
+  class LayerNormalization extends tf.layers.Layer {
+    static readonly className = "LayerNormalization";
+    readonly #epsilon: number;
+    #gamma!: Weight;
+    #beta!: Weight;
+
+    constructor(config: ConstructorParameters<typeof tf.layers.Layer>[0]) {
+      super(config);
+      this.#epsilon = (config as unknown as { readonly epsilon: number }).epsilon;
+    }
+
+    override build(shape: Shape | Shape[]): void {
+      const width = (shape as Shape).at(-1)!;
+      this.#gamma = this.addWeight("gamma", [width], "float32", tf.initializers.ones());
+      this.#beta = this.addWeight("beta", [width], "float32", tf.initializers.zeros());
+      this.built = true;
+    }
+
+    override call(inputs: Tensor | Tensor[]): Tensor {
+      return tf.tidy(() => {
+        const x = Array.isArray(inputs) ? inputs[0]! : inputs;
+        const { mean, variance } = tf.moments(x, -1, true);
+        const scaled = x.sub(mean).mul(variance.add(this.#epsilon).rsqrt());
+        return scaled.mul(this.#gamma.read()).add(this.#beta.read());
+      });
+    }
+  }
+
+  for (const layer of [Conv1DTranspose, LayerNormalization, MultiHeadAttention])
+    tf.serialization.registerClass(layer as unknown as Parameters<typeof tf.serialization.registerClass>[0]);
 }

@@ -1,4 +1,5 @@
-"""Keras on TensorFlow for CPUs: train_on_batch, which Keras compiles to a graph. argv: number of threads."""
+"""Keras on TensorFlow for CPUs: train_on_batch, which Keras compiles to a graph. argv: number of threads,
+and "xla" to have the graph compiled further, which Keras leaves out on processors unless it is told."""
 
 import os
 import sys
@@ -12,6 +13,7 @@ from keras import layers
 from lines import read_data, serve
 
 threads = int(sys.argv[1])
+xla = sys.argv[2:] == ["xla"]
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(threads)
 
@@ -83,10 +85,14 @@ def prepare(request):
     xs = [tf.constant(x[i : i + batch]) for i in range(0, len(x), batch)]
     parameters = model.count_params()
     if request["mode"] == "scoring":
-        graph = tf.function(lambda window: model(window, training=False))
+        graph = tf.function(lambda window: model(window, training=False), jit_compile=xla)
         return parameters, lambda units: score(graph, xs, units)
     ys = [tf.constant(y[i : i + batch]) for i in range(0, len(x), batch)]
-    model.compile(optimizer=keras.optimizers.Adam(request["learningRate"]), loss=LOSSES[request["loss"]])
+    model.compile(
+        optimizer=keras.optimizers.Adam(request["learningRate"]),
+        loss=LOSSES[request["loss"]],
+        jit_compile=True if xla else "auto",
+    )
     step = 0
 
     def run(units):
