@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import type { z } from "zod";
 import { cpuMs } from "../cpu-time.ts";
 import { Hello, type Prepare, Prepared, Ran, type Request } from "./lines.ts";
-import { type Peer, threadEnv } from "./peers.ts";
+import { type Peer, peerEnv } from "./peers.ts";
 
 /** TensorFlow and PyTorch take seconds to load, Keras many more to compile a graph, and a plain loop its time for a batch. */
 const answerTimeoutMs = 300_000;
@@ -31,10 +31,7 @@ export async function startPeer(
   { threads, signal }: { readonly threads: number; readonly signal: AbortSignal },
 ): Promise<PeerProcess> {
   const [command, ...args] = peer.command(threads);
-  const env = { ...process.env, ...threadEnv(threads) };
-  // Set on some machines for old builds of OpenBLAS, and slow in new ones.
-  delete env.OPENBLAS_CORETYPE;
-  delete env.OPENBLAS_L2_SIZE;
+  const env = peerEnv(threads);
   // Its stdin closes with us, whatever happens, and it ends. Detached: Ctrl-C on the terminal goes to us alone.
   const child = spawn(command!, args, { stdio: ["pipe", "pipe", "pipe"], env, detached: true, signal });
   child.stdin.on("error", () => {});

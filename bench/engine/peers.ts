@@ -95,10 +95,15 @@ export function absence({ needs }: Peer): string | undefined {
     : `${missing} is not there; run \`node bench/peers/install.mjs\` to install the peers`;
 }
 
-/** Pools that libraries make before anybody can tell them otherwise. */
-export function threadEnv(threads: number): Readonly<Record<string, string>> {
+/** The environment of a peer. Libraries make pools of threads before anybody can tell them otherwise. */
+export function peerEnv(threads: number): NodeJS.ProcessEnv {
   const names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"];
-  return Object.fromEntries(names.map((name) => [name, String(threads)]));
+  const env: NodeJS.ProcessEnv = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
+  for (const name of names) env[name] = String(threads);
+  // Set on some machines for old builds of OpenBLAS, and slow in new ones.
+  delete env.OPENBLAS_CORETYPE;
+  delete env.OPENBLAS_L2_SIZE;
+  return env;
 }
 
 function node(file: string, threads: number, ...rest: readonly string[]): readonly string[] {

@@ -162,7 +162,8 @@ async function mark(folder, wanted) {
 
 /** Throws with the end of the output where the command fails. */
 async function run(command, args, cwd = peers) {
-  const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text) => {
