@@ -93,7 +93,7 @@ function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], f
 
   const run = (name: string, number: number, key: string): readonly number[] => {
     const layer = layers.get(name);
-    const call = layer?.calls[number];
+    const call = layer?.calls[number - (layer.model ? ownCalls(model, layer) : 0)];
     if (layer === undefined || call === undefined)
       throw bad(`the topology refers to call ${number} of layer "${name}", which is not there`);
     if (open.has(key)) throw bad(`layer "${name}" needs its own output; a model can't have a circle`);
@@ -117,6 +117,13 @@ function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], f
   };
 
   return model.outputs.map(resolve);
+}
+
+/** Keras and tfjs count a model's own making as its call 0, where it has been made from layers, but do not write it. */
+function ownCalls({ layers, outputs }: RawModel, { name, calls }: RawLayer): number {
+  const all = [...outputs, ...layers.flatMap((layer) => layer.calls.flatMap(({ from }) => from))];
+  const last = Math.max(...all.filter(({ layer }) => layer === name).map(({ call }) => call));
+  return Math.max(0, last - (calls.length - 1));
 }
 
 function namesOf(model: RawModel): string[] {

@@ -44,6 +44,8 @@ export interface PlacedWeight extends WeightPlan {
   readonly layer: string;
   /** In the flat array. */
   readonly offset: number;
+  /** The topology says `trainable: false`: it has a gradient, but no optimizer touches it. */
+  readonly frozen: boolean;
 }
 
 /** Throws UNSUPPORTED or BAD_INPUT, in one sentence that names the layer. */
@@ -55,6 +57,7 @@ export function planOf(topology: Topology): Plan {
   const placed = tensors.map((_, i) => i);
   /** By layer: a layer that is called again has the weights of its first call. */
   const weights = new Map<string, readonly WeightPlan[]>();
+  const frozen = new Set<string>();
   const turned = new Map<string, number>();
 
   const push = (layer: LayerPlan, inputs: readonly number[], order: Exclude<Order, "any">): number => {
@@ -86,6 +89,7 @@ export function planOf(topology: Topology): Plan {
     if (shared !== undefined && !sameShapes(shared, plan.weights))
       throw new FleetError("BAD_INPUT", `layer "${call.name}" is called with inputs of different sizes`);
     weights.set(call.name, shared ?? plan.weights);
+    if ((call.config as { trainable?: unknown } | null)?.trainable === false) frozen.add(call.name);
     const alike = from.every((tensor) => orders[tensor] === orders[from[0]!]);
     const order = plan.order !== "any" ? plan.order : alike ? orders[from[0]!]! : "batch";
     let output = push(
@@ -93,7 +97,7 @@ export function planOf(topology: Topology): Plan {
       from.map((tensor) => turn(tensor, order)),
       order,
     );
-    for (let next = plan.then; next !== undefined; next = next.then) output = push(next, [output], order);
+    for (let next = plan.tail; next !== undefined; next = next.tail) output = push(next, [output], order);
     placed.push(output);
   }
   if (steps.length === 0)
@@ -101,7 +105,7 @@ export function planOf(topology: Topology): Plan {
   const outputs = topology.outputs.map((tensor) => turn(placed[tensor]!, "batch"));
 
   const all = topology.layers.flatMap((layer) =>
-    (weights.get(layer) ?? []).map((weight) => ({ ...weight, layer })),
+    (weights.get(layer) ?? []).map((weight) => ({ ...weight, layer, frozen: frozen.has(layer) })),
   );
   const sorted = [...all.filter(isTrained), ...all.filter((weight) => !isTrained(weight))];
   let offset = 0;

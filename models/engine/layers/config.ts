@@ -1,11 +1,14 @@
 import { z } from "zod";
 import { FleetError } from "../../../protocol/errors.ts";
-import type { LayerConfig } from "./layer.ts";
+import { type Initializer, initializer } from "../initializers.ts";
+import { Constraint, Regularizer } from "../penalties.ts";
+import type { Shape } from "../shape.ts";
+import type { LayerConfig, WeightPlan } from "./layer.ts";
 
 // What the layers' schemas share. They are strict: an option that is not listed might change what the layer computes,
 // so it is refused by name rather than ignored.
 
-/** Regularizers, constraints: only their absence is known. */
+/** Only its absence is known. */
 export const none = z.null().optional();
 export const off = z.literal(false).nullish();
 export const zero = z.literal(0).nullish();
@@ -14,7 +17,8 @@ export const ignored = z.unknown().optional();
 
 export const common = {
   name: z.string().min(1).optional(),
-  trainable: z.literal(true).nullish(),
+  /** The plan reads it: a frozen layer is not trained, but computes the same. */
+  trainable: z.boolean().nullish(),
   dtype: z
     .union([z.literal("float32"), z.looseObject({ config: z.looseObject({ name: z.literal("float32") }) })])
     .nullish(),
@@ -23,6 +27,31 @@ export const common = {
   build_config: ignored,
   activity_regularizer: none,
 };
+
+type WeightOptions<K extends string> = Record<`${K}_initializer`, z.ZodType<Initializer, unknown>> &
+  Record<`${K}_regularizer`, typeof Regularizer> &
+  Record<`${K}_constraint`, typeof Constraint>;
+
+/** What a topology may say of one weight: its initializer, regularizer and constraint. */
+export function weightOptions<K extends string>(key: K, fallback: string): WeightOptions<K> {
+  return {
+    [`${key}_initializer`]: initializer(fallback),
+    [`${key}_regularizer`]: Regularizer,
+    [`${key}_constraint`]: Constraint,
+  } as WeightOptions<K>;
+}
+
+/** The weight that `weightOptions(key)` describes; `name` where it is not the key. */
+export function weightOf(config: object, key: string, shape: Shape, name = key): WeightPlan {
+  const options = config as Record<string, never>;
+  return {
+    name,
+    shape,
+    initialize: options[`${key}_initializer`]!,
+    regularizer: options[`${key}_regularizer`],
+    constraint: options[`${key}_constraint`],
+  };
+}
 
 export const units = z.int().positive().max(65_536);
 

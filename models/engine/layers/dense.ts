@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { Activation } from "../activations.ts";
-import { initializer } from "../initializers.ts";
 import { sizeOf } from "../shape.ts";
-import { common, none, parseConfig, units } from "./config.ts";
+import { activated } from "./activation.ts";
+import { common, parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
 const Config = z.strictObject({
@@ -10,12 +10,8 @@ const Config = z.strictObject({
   units,
   activation: Activation,
   use_bias: z.boolean().nullish(),
-  kernel_initializer: initializer("glorot_uniform"),
-  bias_initializer: initializer("zeros"),
-  kernel_regularizer: none,
-  bias_regularizer: none,
-  kernel_constraint: none,
-  bias_constraint: none,
+  ...weightOptions("kernel", "glorot_uniform"),
+  ...weightOptions("bias", "zeros"),
 });
 
 /** y = f(x W + b) on the last axis; all axes before it are rows. */
@@ -25,21 +21,22 @@ export const dense: LayerKind = (layer) => {
   const N = config.units;
   const rows = sizeOf(layer.inputShape.slice(0, -1)); // of one sample
   const useBias = config.use_bias ?? true;
-  const kernel = { name: "kernel", shape: [K, N], initialize: config.kernel_initializer };
-  const bias = { name: "bias", shape: [N], initialize: config.bias_initializer };
+  const outputShape = [...layer.inputShape.slice(0, -1), N];
+  const { code, extra } = activated(config.activation, { name: layer.name, shape: outputShape });
   return {
+    ...extra,
     name: layer.name,
     className: layer.className,
     order: "any",
-    outputShape: [...layer.inputShape.slice(0, -1), N],
-    weights: useBias ? [kernel, bias] : [kernel],
+    outputShape,
+    weights: [weightOf(config, "kernel", [K, N]), ...(useBias ? [weightOf(config, "bias", [N])] : [])],
     flops: 2 * rows * K * N,
     stateFloats: 0,
     bind({ kernels, inputs, output, rows: row, weights: [w = 0, b = 0], weightGradients: [dw = 0, db = 0] }) {
       const input = inputs[0]!;
       return {
         forward(batch) {
-          kernels.denseForward(input.value, w, b, output.value, batch * rows, K, N, config.activation);
+          kernels.denseForward(input.value, w, b, output.value, batch * rows, K, N, code);
         },
         backward(batch) {
           kernels.denseBackward(
@@ -53,11 +50,11 @@ export const dense: LayerKind = (layer) => {
             batch * rows,
             K,
             N,
-            config.activation,
+            code,
           );
         },
         step() {
-          kernels.denseForward(row.inputs[0]!, w, b, row.output, 1, K, N, config.activation);
+          kernels.denseForward(row.inputs[0]!, w, b, row.output, 1, K, N, code);
         },
       };
     },

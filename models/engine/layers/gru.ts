@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { Activation } from "../activations.ts";
-import { parseConfig, sequenceShape } from "./config.ts";
+import { FusedActivation } from "../activations.ts";
+import { parseConfig, sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import { packedFloats, recurrentOptions } from "./recurrent.ts";
 
 const Config = z.strictObject({
   ...recurrentOptions,
-  recurrent_activation: Activation.default(3),
+  recurrent_activation: FusedActivation.default(3),
   // A file without the option is from before Keras had it: reset before.
   reset_after: z.boolean().nullish(),
 });
@@ -20,15 +20,15 @@ export const gru: LayerKind = (layer) => {
   const { activation: act, recurrent_activation: recAct } = config;
   const sequences = config.return_sequences ?? false;
   const after = config.reset_after ?? false;
-  const bias = { name: "bias", shape: after ? [2, G] : [G], initialize: config.bias_initializer };
+  const bias = weightOf(config, "bias", after ? [2, G] : [G]);
   return {
     name: layer.name,
     className: layer.className,
     order: "time",
     outputShape: sequences ? [T, H] : [H],
     weights: [
-      { name: "kernel", shape: [C, G], initialize: config.kernel_initializer },
-      { name: "recurrent_kernel", shape: [H, G], initialize: config.recurrent_initializer },
+      weightOf(config, "kernel", [C, G]),
+      weightOf(config, "recurrent", [H, G], "recurrent_kernel"),
       ...((config.use_bias ?? true) ? [bias] : []),
     ],
     flops: T * 2 * (C + H) * G,

@@ -1,5 +1,6 @@
 import type { Address, Kernels } from "../../kernels/load.ts";
 import type { Initializer } from "../initializers.ts";
+import type { Constraint, Penalty } from "../penalties.ts";
 import type { Shape } from "../shape.ts";
 
 /**
@@ -30,7 +31,7 @@ export interface LayerPlan {
   /** Set where every output is a probability, for a loss that would take it for a logit. */
   readonly probabilities?: "softmax" | "sigmoid";
   /** A step without weights that runs right behind: an activation that is not fused. */
-  readonly then?: LayerPlan;
+  readonly tail?: LayerPlan;
   /** Takes the layer's scratch from the arena and fixes all addresses. Memory may still grow, so no views are made. */
   bind(site: Site): BoundLayer;
 }
@@ -42,16 +43,9 @@ export interface WeightPlan {
   readonly initialize: Initializer;
   /** false: no gradient; the layer itself sets it (moving averages). Stands behind all trained weights in the layout. */
   readonly trained?: boolean;
-  /** Adds l1 |w| + l2 w^2 to the loss. */
-  readonly regularizer?: { readonly l1: number; readonly l2: number } | undefined;
-  /** Kept within this Euclidean norm along all axes but the last, or pushed to it. */
+  readonly regularizer?: Penalty | undefined;
   readonly constraint?: Constraint | undefined;
 }
-
-export type Constraint =
-  | { readonly kind: "max-norm"; readonly max: number }
-  | { readonly kind: "unit-norm" }
-  | { readonly kind: "non-negative" };
 
 /** Where a layer stands in the arena. Tensors are for up to maxBatch samples and packed at the batch in hand. */
 export interface Site {

@@ -1,13 +1,13 @@
 import { z } from "zod";
-import { Activation } from "../activations.ts";
+import { FusedActivation } from "../activations.ts";
 import type { Initializer } from "../initializers.ts";
-import { parseConfig, sequenceShape } from "./config.ts";
+import { parseConfig, sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import { packedFloats, recurrentOptions } from "./recurrent.ts";
 
 const Config = z.strictObject({
   ...recurrentOptions,
-  recurrent_activation: Activation.default(3),
+  recurrent_activation: FusedActivation.default(3),
   // tfjs writes null where it was not asked for; Keras leaves it out and means yes.
   unit_forget_bias: z.boolean().nullable().default(true),
 });
@@ -29,9 +29,11 @@ export const lstm: LayerKind = (layer) => {
     order: "time",
     outputShape: sequences ? [T, H] : [H],
     weights: [
-      { name: "kernel", shape: [C, G], initialize: config.kernel_initializer },
-      { name: "recurrent_kernel", shape: [H, G], initialize: config.recurrent_initializer },
-      ...((config.use_bias ?? true) ? [{ name: "bias", shape: [G], initialize: initializeBias }] : []),
+      weightOf(config, "kernel", [C, G]),
+      weightOf(config, "recurrent", [H, G], "recurrent_kernel"),
+      ...((config.use_bias ?? true)
+        ? [{ ...weightOf(config, "bias", [G]), initialize: initializeBias }]
+        : []),
     ],
     flops: T * 2 * (C + H) * G,
     stateFloats: 2 * H,

@@ -1,23 +1,16 @@
 import { z } from "zod";
-import { Activation } from "../activations.ts";
-import { initializer } from "../initializers.ts";
-import { common, ignored, none, off, units, zero } from "./config.ts";
+import { FusedActivation } from "../activations.ts";
+import { common, ignored, off, units, weightOptions, zero } from "./config.ts";
 
 /** The options that SimpleRNN, GRU and LSTM share. */
 export const recurrentOptions = {
   ...common,
   units,
-  activation: Activation.default(2),
+  activation: FusedActivation.default(2),
   use_bias: z.boolean().nullish(),
-  kernel_initializer: initializer("glorot_uniform"),
-  recurrent_initializer: initializer("orthogonal"),
-  bias_initializer: initializer("zeros"),
-  kernel_regularizer: none,
-  recurrent_regularizer: none,
-  bias_regularizer: none,
-  kernel_constraint: none,
-  recurrent_constraint: none,
-  bias_constraint: none,
+  ...weightOptions("kernel", "glorot_uniform"),
+  ...weightOptions("recurrent", "orthogonal"),
+  ...weightOptions("bias", "zeros"),
   dropout: zero,
   recurrent_dropout: zero,
   return_sequences: z.boolean().nullish(),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseConfig, sequenceShape } from "./config.ts";
+import { parseConfig, sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import { packedFloats, recurrentOptions } from "./recurrent.ts";
 
@@ -12,15 +12,15 @@ export const simpleRnn: LayerKind = (layer) => {
   const H = config.units;
   const act = config.activation;
   const sequences = config.return_sequences ?? false;
-  const bias = { name: "bias", shape: [H], initialize: config.bias_initializer };
+  const bias = weightOf(config, "bias", [H]);
   return {
     name: layer.name,
     className: layer.className,
     order: "time",
     outputShape: sequences ? [T, H] : [H],
     weights: [
-      { name: "kernel", shape: [C, H], initialize: config.kernel_initializer },
-      { name: "recurrent_kernel", shape: [H, H], initialize: config.recurrent_initializer },
+      weightOf(config, "kernel", [C, H]),
+      weightOf(config, "recurrent", [H, H], "recurrent_kernel"),
       ...((config.use_bias ?? true) ? [bias] : []),
     ],
     flops: T * 2 * (C + H) * H,

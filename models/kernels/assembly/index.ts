@@ -11,6 +11,7 @@ export { scale, squaredError } from "./loss";
 export { lstmBackward, lstmForward, lstmStep } from "./lstm";
 export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
+export { softmax, softmaxBackward } from "./softmax";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */

@@ -340,7 +340,6 @@ describe("refusals", () => {
     ],
     ["dropout", model(layer("LSTM", { units: 2, dropout: 0.5 })), "UNSUPPORTED", "dropout 0.5"],
     ["going backwards", model(layer("GRU", { units: 2, go_backwards: true })), "UNSUPPORTED", "go_backwards"],
-    ["a frozen layer", model(layer("Dense", { units: 2, trainable: false })), "UNSUPPORTED", "trainable"],
     [
       "an unknown initializer",
       model(layer("Dense", { units: 2, kernel_initializer: "magic" })),
@@ -349,7 +348,7 @@ describe("refusals", () => {
     ],
     [
       "a regularizer",
-      model(layer("Dense", { units: 2, kernel_regularizer: { class_name: "L1L2", config: {} } })),
+      model(layer("Dense", { units: 2, kernel_regularizer: { class_name: "Orthogonal", config: {} } })),
       "UNSUPPORTED",
       "kernel_regularizer",
     ],

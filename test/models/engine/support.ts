@@ -28,7 +28,7 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
 }
 
 /** The engine's inside, to look at gradients. */
-export function machineFor(topology: unknown, maxBatch = 32): Promise<Machine> {
+export async function machineFor(topology: unknown, maxBatch = 32): Promise<Machine> {
   return createMachine(planOf(parseTopology(topology)), { maxBatch });
 }
 
