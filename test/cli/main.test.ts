@@ -118,6 +118,16 @@ describe.skipIf(!isBuilt)("starling", () => {
     );
   });
 
+  it("names the place of a setting that does not go with another", async () => {
+    const config = joinPath(folder, "alarm.yaml");
+    await writeFile(config, "state: x\ntask:\n  alarm:\n    k: 6\n");
+    const { code, stderr } = await starling(["coordinator", "--config", config]);
+    expect([code, stderr]).toEqual([
+      2,
+      `starling: ${config}:4:8: task.alarm.k is refused: k of the last n rows can't be with k over n\n`,
+    ]);
+  });
+
   it("reads settings from the environment, also the name of the file", async () => {
     const config = joinPath(folder, "status.yaml");
     await writeFile(config, "limit: 0\n");
@@ -160,6 +170,8 @@ describe.skipIf(!isBuilt)("starling", () => {
         ready: true,
         mqtt: expect.stringMatching(/^mqtt:\/\/127\.0\.0\.1:\d+$/),
       });
+
+      expect((await stat(state)).mode & 0o777).toBe(0o700);
 
       const printed = await starling(["enroll", "pump-1", "--state", state]);
       expect(printed.code).toBe(0);
