@@ -68,9 +68,13 @@ function numberOf(value: unknown, what: string): number {
 function timeOf(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   const atMs = typeof value === "number" ? value : typeof value === "string" ? Date.parse(value) : Number.NaN;
-  if (!Number.isFinite(atMs)) throw bad(`"${timeKey}" is no time: give milliseconds since 1970 or ISO 8601`);
+  if (!(Math.abs(atMs) <= latestMs))
+    throw bad(`"${timeKey}" is no time: give milliseconds since 1970 or ISO 8601`);
   return atMs;
 }
+
+/** The last millisecond that a Date can be. */
+const latestMs = 8.64e15;
 
 function listed(names: readonly string[]): string {
   return names.length > 8 ? `${names.slice(0, 8).join(", ")}, ...` : names.join(", ");

@@ -131,6 +131,8 @@ describe("lines", () => {
     expect(alertLine(alert, paint)).toBe(
       "alert     pump-1  2026-01-05 06:01:02  3.0 x threshold  flow 61 %, c4 20 %",
     );
+    const hostile = { ...alert, channels: [{ channel: 0, name: "\u001b[2Jflow\n", share: 1 }] };
+    expect(alertLine(hostile, paint)).toMatch(/ {2}\?\[2Jflow\? 100 %$/);
     expect(alertLine({ ...alert, phase: "end", durationRows: 12 }, paint)).toMatch(/after 12 rows$/);
   });
 
