@@ -144,6 +144,27 @@ describe.skipIf(!isBuilt)("kill -9 of the coordinator", { timeout: 180_000 }, ()
     await fleet.audit(steps.length);
   });
 
+  it("as a round is aborted: it stays aborted, and the next one has a number of its own", async () => {
+    fleet = await openFleet({
+      detector: small,
+      training: quick,
+      rounds: 1,
+      minDevices: 1,
+      round: { floor: 2, retryMs: 100 },
+    });
+    const coordinator = await fleet.startCoordinator("aborted");
+    await fleet.startAgent({ device: "a" });
+    await until(() => !coordinator.running, "the coordinator to die", 30_000);
+    await fleet.startAgent({ device: "b" });
+    await fleet.startCoordinator();
+    await finished(["a", "b"]);
+    const rounds = await fleet.rounds();
+    expect(rounds.map(({ round }) => round)).toEqual(rounds.map((_, i) => i + 1));
+    expect(rounds[0]).toMatchObject({ phase: "aborted", version: null, accepted: ["a"] });
+    expect(rounds.at(-1)).toMatchObject({ phase: "closed", accepted: ["a", "b"] });
+    await fleet.audit(1);
+  });
+
   it("and of the agent again and again: no alert is lost, none comes twice, none is invented", async () => {
     fleet = await openFleet({ detector: small, training: { epochs: 10 }, rounds: 2, minDevices: 2 });
     let coordinator = await fleet.startCoordinator();
