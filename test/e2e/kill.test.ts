@@ -30,6 +30,27 @@ async function finished(devices: readonly string[]): Promise<void> {
   );
 }
 
+/** Both devices have the same data: what the undisturbed one says is what the other must have said, once each. */
+async function sameAlerts(undisturbed: string, other: string): Promise<void> {
+  await eventually(
+    async () => [await fleet.device(undisturbed), await fleet.device(other)],
+    (views) =>
+      views.every(({ heartbeat }) => heartbeat?.sourceEnded === true && heartbeat.spooledAlerts === 0),
+    "both replays to end and their alerts to arrive",
+  );
+  const alerts = await fleet.alerts();
+  const said = (name: string) =>
+    alerts
+      .filter(({ device }) => device === name)
+      .map(({ phase, row, score, durationRows }) => ({ phase, row, score, durationRows }))
+      .sort((x, y) => x.row - y.row);
+  expect(said(undisturbed).filter(({ phase }) => phase === "onset").length).toBeGreaterThanOrEqual(2);
+  expect(said(other)).toEqual(said(undisturbed));
+}
+
+/** Five seconds for all rows of the test data. */
+const live = ["--speed", "300", "--rate-hz", "1"];
+
 describe.skipIf(!isBuilt)("kill -9 of an agent", { timeout: 120_000 }, () => {
   it("while it trains: it trains again and the round closes with it", async () => {
     fleet = await openFleet({ detector: small, training: slow, rounds: 1, minDevices: 2 });
@@ -168,10 +189,8 @@ describe.skipIf(!isBuilt)("kill -9 of the coordinator", { timeout: 180_000 }, ()
   it("and of the agent again and again: no alert is lost, none comes twice, none is invented", async () => {
     fleet = await openFleet({ detector: small, training: { epochs: 10 }, rounds: 2, minDevices: 2 });
     let coordinator = await fleet.startCoordinator();
-    // Both devices have the same data: what the undisturbed one says is what the other must have said.
-    await fleet.startAgent({ device: "steady", flags: ["--speed", "300", "--rate-hz", "1"] });
-    const flags = ["--speed", "300", "--rate-hz", "1"];
-    let victim = await fleet.startAgent({ device: "victim", flags });
+    await fleet.startAgent({ device: "steady", flags: live });
+    let victim = await fleet.startAgent({ device: "victim", flags: live });
     await eventually(
       () => fleet.task(),
       ({ phase }) => phase === "serving",
@@ -186,24 +205,11 @@ describe.skipIf(!isBuilt)("kill -9 of the coordinator", { timeout: 180_000 }, ()
       await victim.kill("SIGKILL");
       if (rows % 100 === 50 || rows === 930) {
         await coordinator.kill("SIGKILL");
-        victim = await fleet.startAgent({ device: "victim", flags });
+        victim = await fleet.startAgent({ device: "victim", flags: live });
         coordinator = await fleet.startCoordinator();
-      } else victim = await fleet.startAgent({ device: "victim", flags });
+      } else victim = await fleet.startAgent({ device: "victim", flags: live });
     }
-    await eventually(
-      async () => [await fleet.device("steady"), await fleet.device("victim")],
-      (views) =>
-        views.every(({ heartbeat }) => heartbeat?.sourceEnded === true && heartbeat.spooledAlerts === 0),
-      "both replays to end and their alerts to arrive",
-    );
-    const alerts = await fleet.alerts();
-    const said = (name: string) =>
-      alerts
-        .filter(({ device }) => device === name)
-        .map(({ phase, row, score, durationRows }) => ({ phase, row, score, durationRows }))
-        .sort((x, y) => x.row - y.row);
-    expect(said("steady").filter(({ phase }) => phase === "onset").length).toBeGreaterThanOrEqual(2);
-    expect(said("victim")).toEqual(said("steady"));
+    await sameAlerts("steady", "victim");
     await fleet.audit(2);
   });
 });
@@ -234,6 +240,32 @@ describe.skipIf(!isBuilt)("a connection that is cut", { timeout: 120_000 }, () =
         ["cut", "steady"],
       ]);
       await fleet.audit(2);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it("while it scores: the alerts of that time arrive afterwards, each once", async () => {
+    fleet = await openFleet({ detector: small, training: { epochs: 10 }, rounds: 1, minDevices: 2 });
+    await fleet.startCoordinator();
+    const proxy = await cutProxy(fleet.mqttPort);
+    try {
+      await fleet.startAgent({ device: "steady", flags: live });
+      await fleet.startAgent({ device: "cut", url: proxy.url, flags: live });
+      await eventually(
+        () => fleet.device("cut"),
+        ({ heartbeat }) => (heartbeat?.scored ?? 0) > 0,
+        "it to score",
+      );
+      proxy.freeze();
+      await eventually(
+        () => fleet.device("cut"),
+        ({ online }) => !online,
+        "the coordinator to miss it",
+      );
+      proxy.thaw();
+      await sameAlerts("steady", "cut");
+      await fleet.audit(1);
     } finally {
       await proxy.close();
     }
