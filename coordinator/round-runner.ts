@@ -60,12 +60,16 @@ export interface RoundRunnerOptions {
   readonly checkpoint?: ((name: string) => Promise<void>) | undefined;
 }
 
+/** A fleet that has no data yet can be like that for hours, and every round of that time is in the journal for ever. */
+const mostRetries = 16;
+
 export async function openRoundRunner(options: RoundRunnerOptions): Promise<RoundRunner> {
   const { task, journal, blobs, registry, messenger, log, now, onChange } = options;
   let round: Round | undefined = await loadRound(journal, task.id);
   let base: Frame<VersionHeader> | undefined;
   let average: Average | undefined;
   let nextMs = 0;
+  let abortedInARow = 0;
   /** Weights of updates that have passed the gate and wait for their `add`. */
   const passed = new Map<string, Float32Array>();
 
@@ -156,9 +160,13 @@ export async function openRoundRunner(options: RoundRunnerOptions): Promise<Roun
     base = undefined;
     passed.clear();
     if (present.phase === "aborted") {
-      nextMs = now() + task.round.retryMs;
+      nextMs = now() + task.round.retryMs * Math.min(2 ** abortedInARow, mostRetries);
+      abortedInARow += 1;
       log.warn({ task: task.id, round: present.number, reason: present.reason }, "round aborted");
-    } else log.info({ ...summary(present) }, "round closed");
+    } else {
+      abortedInARow = 0;
+      log.info({ ...summary(present) }, "round closed");
+    }
     await removeOld(present);
     onChange({ kind: "task" });
   };

@@ -71,7 +71,7 @@ export const RoundSpec = z.strictObject({
     .default(1_000_000),
   /** The updates of so many past rounds are kept, so that a sum can be checked; older ones are deleted. */
   keepUpdates: z.int().nonnegative().default(3),
-  /** Pause after an aborted round. */
+  /** Pause after an aborted round, doubled with each further one in a row, to sixteen times. */
   retryMs: z.int().min(10).max(3_600_000).default(5_000),
 });
 export type RoundSpec = z.infer<typeof RoundSpec>;

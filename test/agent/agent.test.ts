@@ -348,14 +348,18 @@ describe.skipIf(!isBuilt)("rounds", () => {
     expect(decline).toMatchObject({ code: "TIMEOUT", round: 1 });
   });
 
-  it("declines with too little data", async () => {
+  it("declines at once with too little data", async () => {
     const version = await makeVersion(1);
     const input = new PassThrough();
     await box.start(coordinator, { source: { kind: "stdin", input, channels: ["a", "b", "c"] } });
     await coordinator.want(version);
     await until(() => coordinator.of("status").some(({ code }) => code === "UNAVAILABLE"), "a status");
-    await coordinator.invite(version, { deadlineMs: 200 });
-    await until(() => coordinator.of("decline").length > 0, "a decline");
+    await coordinator.invite(version);
+    const [decline] = await until(() => {
+      const list = coordinator.of("decline");
+      return list.length > 0 && list;
+    }, "a decline");
+    expect(decline).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("no data") });
   });
 });
 

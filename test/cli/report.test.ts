@@ -105,8 +105,11 @@ describe("lines", () => {
     expect(roundLine(round, 10, paint)).toBe(
       "round  2 of 10  invited 3  accepted 2  loss 0.12346  2.5 s  closed without c",
     );
-    expect(roundLine({ ...round, phase: "aborted", reason: "too few updates" }, 10, paint)).toBe(
-      "round 2 of 10 was aborted: too few updates",
+    const aborted: RoundView = { ...round, phase: "aborted", reason: "too few updates" };
+    expect(roundLine(aborted, 10, paint)).toBe("round 2 of 10 was aborted: too few updates");
+    const declined = [{ device: "c", code: "UNAVAILABLE" }];
+    expect(roundLine({ ...aborted, declined }, 10, paint)).toBe(
+      "round 2 of 10 was aborted: too few updates (c: UNAVAILABLE)",
     );
   });
 

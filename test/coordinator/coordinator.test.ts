@@ -152,6 +152,19 @@ describe("coordinator", () => {
     expect(round).toMatchObject({ accepted: ["a"], late: ["b"] });
   });
 
+  it("waits longer after every further round that is aborted", async () => {
+    house = await testCoordinator(smallTask({ rounds: 1, minDevices: 1, round: { retryMs: 200 } }));
+    const [a] = await join3(["a"]);
+    for (let number = 1; number <= 3; number++) {
+      const { task, round, nonce } = await a!.invitation(number);
+      await a!.request({ kind: "decline", task, round, nonce, code: "UNAVAILABLE", message: "no data yet" });
+    }
+    await a!.invitation(4);
+    const rounds = await house.coordinator.view.rounds({ limit: 4 });
+    const pauses = rounds.slice(0, 3).map(({ openedMs }, i) => openedMs - rounds[i + 1]!.closedMs!);
+    for (const [i, pause] of pauses.reverse().entries()) expect(pause).toBeGreaterThanOrEqual(200 * 2 ** i);
+  });
+
   it("on all addresses, a device is enrolled only with the one that it is to use", async () => {
     house = await testCoordinator(smallTask({}), { host: "0.0.0.0" });
     const { stateDir } = house;
