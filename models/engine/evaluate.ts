@@ -3,14 +3,14 @@ import { FleetError } from "../../protocol/errors.ts";
 import { createLoss, createLossMean, type Loss, Losses, lossProblem, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createMetrics, Metric, type MetricValues } from "./metrics.ts";
-import { createReader, type Data, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
+import { createReader, type Data, Floats, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
 
 const Settings = z.strictObject({
   loss: Losses.default([{ name: "mse" }]),
-  lossWeights: z.array(z.number().nonnegative()).optional(),
-  metrics: z.array(Metric).default([]),
+  lossWeights: z.array(z.number().nonnegative()).readonly().optional(),
+  metrics: z.array(Metric).readonly().default([]),
   /** One weight a sample, by the sample's index; of the loss, not of the metrics. */
-  sampleWeights: z.instanceof(Float32Array).optional(),
+  sampleWeights: Floats.optional(),
 });
 export type ModelEvaluateOptions = z.input<typeof Settings>;
 export type EvaluateSettings = z.infer<typeof Settings>;

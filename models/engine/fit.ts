@@ -84,6 +84,7 @@ export async function train(
     metrics.add(count);
     return value;
   };
+  const total = { present: 0, loss: 0 };
   /** Leaves the batch's gradients in the arena, where it has any. Of what was there to train for, the mean loss. */
   const backpropagate = (start: number, batch: number): { present: number; loss: number } => {
     if (!privately) {
@@ -91,7 +92,8 @@ export async function train(
       if (value.present > 0) machine.backward(batch);
       return value;
     }
-    const total = { present: 0, loss: 0 };
+    total.present = 0;
+    total.loss = 0;
     privately.reset();
     for (let i = 0; i < batch; i++) {
       const { present, loss } = forward(start + i, 1);

@@ -27,7 +27,7 @@ export const Loss = z.union([
 export type Loss = z.infer<typeof Loss>;
 
 /** One loss for every output, or one each. */
-export const Losses = z.union([Loss.transform((loss) => [loss]), z.array(Loss).min(1)]);
+export const Losses = z.union([Loss.transform((loss) => [loss]), z.array(Loss).min(1).readonly()]);
 
 const NAMES: readonly string[] = [...PLAIN, "huber", ...CROSS];
 

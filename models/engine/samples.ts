@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { Targets } from "./losses.ts";
 import type { Machine } from "./machine.ts";
@@ -18,6 +19,9 @@ export interface MultiSamples {
   readonly count: number;
   readAll(indexes: Uint32Array, xs: readonly Float32Array[], ys: readonly Float32Array[]): void;
 }
+
+/** Numbers as an option takes them; they may stand in shared memory. */
+export const Floats = z.custom<Float32Array>((value) => value instanceof Float32Array, "not a Float32Array");
 
 /** One flat array, or one an input (or output). */
 export type Arrays = Float32Array | readonly Float32Array[];
