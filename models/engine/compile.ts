@@ -26,6 +26,8 @@ export type CompileOptions = z.input<typeof Options> & {
 
 /** A network with its weights, ready to train and to score. After `dispose`, every call throws UNAVAILABLE. */
 export interface Model {
+  /** Which engine computes it. */
+  readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
   /** Number of weights: the length of the flat array. */
   readonly parameters: number;
@@ -89,6 +91,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   }
 
   return {
+    engine: "starling",
     layout: plan.layout,
     parameters: plan.parameters,
     inputShape: plan.inputShape,
