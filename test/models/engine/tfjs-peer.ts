@@ -32,6 +32,13 @@ export async function expectSameAsTfjs(
 
   const xs = machine.inputs.map(({ size }, i) => inputs(BATCH * size, i));
   const ys = machine.outputs.map(({ size }, i) => randomFloats(BATCH * size, 10 + i));
+  // Once with other values: the buffers then hold what an earlier batch left, and nothing can count on zeros.
+  const lossOf = createLoss(machine, [{ name: "mse" }]);
+  machine.inputs.forEach((input, i) => void input.at(BATCH).set(inputs(BATCH * input.size, i + 20)));
+  machine.forward(BATCH, true);
+  lossOf(BATCH, { gradient: true, weighted: false });
+  machine.backward(BATCH);
+
   machine.inputs.forEach((input, i) => void input.at(BATCH).set(xs[i]!));
   machine.outputs.forEach((output, i) => void output.targetsAt(BATCH).set(ys[i]!));
   machine.forward(BATCH, false);
@@ -39,7 +46,7 @@ export async function expectSameAsTfjs(
   machine.seed(1);
   machine.forward(BATCH, true);
   // The mean of each output's own squared error, so that each has its own count below it.
-  createLoss(machine, [{ name: "mse" }])(BATCH, { gradient: true, weighted: false });
+  lossOf(BATCH, { gradient: true, weighted: false });
   machine.backward(BATCH);
 
   const theirXs = machine.inputs.map(({ shape }, i) => tf.tensor(xs[i]!, [BATCH, ...shape]));
