@@ -185,7 +185,8 @@ function callOf(node: unknown, layer: string): RawCall {
   return { from, call };
 }
 
-function unwrap(raw: unknown): unknown {
+/** The model itself: out of its text, `modelTopology` (tfjs) or `model_config` (Keras, its converter). */
+export function unwrap(raw: unknown): unknown {
   if (typeof raw === "string") {
     try {
       return unwrap(JSON.parse(raw));

@@ -26,6 +26,8 @@ export const common = {
   batch_shape: ignored,
   build_config: ignored,
   activity_regularizer: none,
+  /** Keras 3 writes it into many layers. */
+  quantization_config: none,
 };
 
 type WeightOptions<K extends string> = Record<`${K}_initializer`, z.ZodType<Initializer, unknown>> &

@@ -1,0 +1,9 @@
+export { importKeras, loadKeras } from "./keras.ts";
+export {
+  exportTfjs,
+  type ImportOptions,
+  importTfjs,
+  loadTfjs,
+  saveTfjs,
+  type TfjsModel,
+} from "./tfjs.ts";
