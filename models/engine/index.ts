@@ -1,7 +1,10 @@
 export { createExactSum, type ExactSum } from "../kernels/exact-sum.ts";
 export { kernelModule, type WasmModule } from "../kernels/load.ts";
 export { type CompileOptions, compile, type Model } from "./compile.ts";
-export type { FitOptions, FitResult } from "./fit.ts";
+export type { ModelEvaluateOptions, ModelEvaluation } from "./evaluate.ts";
+export type { FitResult } from "./fit.ts";
+export type { BatchEvent, EpochEvent, FitOptions } from "./fit-options.ts";
+export type { Loss } from "./losses.ts";
 export { createRandom, type Random } from "./random.ts";
 export type { Arrays, MultiSamples, Samples } from "./samples.ts";
 export type { Layout, Shape } from "./shape.ts";

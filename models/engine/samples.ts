@@ -1,4 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
+import type { Targets } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import type { Shape } from "./shape.ts";
 
@@ -21,8 +22,17 @@ export interface MultiSamples {
 /** One flat array, or one an input (or output). */
 export type Arrays = Float32Array | readonly Float32Array[];
 
-/** What fit and evaluate are given, as the engine reads it. Throws BAD_SHAPE where it does not fit the model. */
-export function samplesOf(machine: Machine, data: Samples | MultiSamples): MultiSamples {
+/** What fit and evaluate are given: samples to read, or x and y. */
+export type Data = Samples | MultiSamples | readonly [x: Arrays, y: Arrays];
+
+/** Whether it is a pair of x and y. */
+export function isPair(data: Data): data is readonly [Arrays, Arrays] {
+  return Array.isArray(data);
+}
+
+/** As the engine reads it. Throws BAD_SHAPE where it does not fit the model. */
+export function samplesOf(machine: Machine, data: Data, targets: readonly Targets[]): MultiSamples {
+  if (isPair(data)) return samplesFrom(machine, data[0], data[1], targets);
   if ("readAll" in data) return data;
   const { inputs, outputs } = machine;
   if (inputs.length !== 1 || outputs.length !== 1) {
@@ -37,8 +47,8 @@ export function samplesOf(machine: Machine, data: Samples | MultiSamples): Multi
   };
 }
 
-/** x: (n, ...inputShape), y: (n, ...outputShape), flat, one each. Throws BAD_SHAPE. */
-export function samplesFrom(machine: Machine, x: Arrays, y: Arrays): MultiSamples {
+/** x: (n, ...inputShape), y: (n, ...outputShape) or classes (n, ...outputShape without the last axis), flat, one each. Throws BAD_SHAPE. */
+function samplesFrom(machine: Machine, x: Arrays, y: Arrays, targets: readonly Targets[]): MultiSamples {
   const xs = listOf(x);
   const ys = listOf(y);
   const count = countOf(machine, xs);
@@ -47,18 +57,21 @@ export function samplesFrom(machine: Machine, x: Arrays, y: Arrays): MultiSample
       "BAD_SHAPE",
       `there are ${ys.length} arrays of targets for ${machine.outputs.length} outputs`,
     );
-  machine.outputs.forEach(({ shape, size }, i) => {
+  machine.outputs.forEach(({ shape }, i) => {
+    const { size, classes } = targets[i]!;
     if (ys[i]!.length === count * size) return;
+    const wanted =
+      classes === null ? `shape ${text(shape)}` : `${size === 1 ? "a class" : `${size} classes`}`;
     throw new FleetError(
       "BAD_SHAPE",
-      `y has ${ys[i]!.length} values, ${count} samples of shape ${text(shape)} need ${count * size}`,
+      `y has ${ys[i]!.length} values, ${count} samples of ${wanted} need ${count * size}`,
     );
   });
   return {
     count,
     readAll(indexes, toXs, toYs) {
       for (let k = 0; k < toXs.length; k++) gather(indexes, xs[k]!, toXs[k]!, machine.inputs[k]!.size);
-      for (let k = 0; k < toYs.length; k++) gather(indexes, ys[k]!, toYs[k]!, machine.outputs[k]!.size);
+      for (let k = 0; k < toYs.length; k++) gather(indexes, ys[k]!, toYs[k]!, targets[k]!.size);
     },
   };
 }
@@ -89,7 +102,7 @@ export function countOf({ inputs }: Machine, xs: readonly Float32Array[]): numbe
 }
 
 /** Hands out one buffer of indexes per batch size, so that reading a batch allocates nothing. */
-export function createReader(machine: Machine, data: MultiSamples) {
+export function createReader(machine: Machine, data: MultiSamples, targets: readonly Targets[]) {
   const buffers: {
     readonly indexes: Uint32Array;
     readonly xs: Float32Array[];
@@ -99,13 +112,13 @@ export function createReader(machine: Machine, data: MultiSamples) {
     buffers[batch] ??= {
       indexes: new Uint32Array(batch),
       xs: machine.inputs.map((input) => input.at(batch)),
-      ys: machine.outputs.map((output) => output.targetsAt(batch)),
+      ys: targets.map((target) => target.at(batch)),
     };
     const { indexes, xs, ys } = buffers[batch];
     for (let i = 0; i < batch; i++) indexes[i] = order[start + i]!;
     data.readAll(indexes, xs, ys);
     machine.checkInput(batch);
-    machine.checkTargets(batch);
+    machine.checkTargets(batch, targets);
     return indexes;
   };
 }

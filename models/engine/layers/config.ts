@@ -58,7 +58,7 @@ export function weightOf(config: object, key: string, shape: Shape, name = key):
 export const units = z.int().positive().max(65_536);
 
 /** Settings whose wrong value is a mistake in the file, not something that another engine might have. */
-const PLAIN = new Set(["name", "units"]);
+const PLAIN = new Set(["name", "units", "filters", "kernel_size"]);
 
 /** `layer.config` as `schema` reads it. Throws UNSUPPORTED, or BAD_INPUT for a malformed setting. */
 export function parseConfig<T>(schema: z.ZodType<T>, layer: LayerConfig): T {

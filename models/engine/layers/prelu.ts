@@ -67,7 +67,7 @@ export const prelu: LayerKind = (layer) => {
           );
           for (let i = spreads.length - 1; i >= 0; i--) {
             const { outer, n, inner } = spreads[i]!;
-            kernels.gather(narrow[i + 1]!, narrow[i]!, outer, n, inner);
+            kernels.sumOver(narrow[i + 1]!, narrow[i]!, outer, n, inner);
           }
           kernels.addTo(weightGradients[0]!, narrow[0]!, sizeOf(alphaShape));
         },

@@ -11,9 +11,9 @@ const BLOCK: usize = memory.data(256 * 128 * 4, 16);
 const TILE: usize = memory.data(8 * 4, 16); // (8): where a row goes that sticks out over the edge of C
 
 /** What C starts from. */
-const ZERO: i32 = 0;
-const ADD: i32 = 1;
-const BIAS: i32 = 2;
+export const ZERO: i32 = 0;
+export const ADD: i32 = 1;
+export const BIAS: i32 = 2;
 
 /** Floats that `pack` writes for B (K,N). */
 export function packedFloats(k: i32, n: i32): i32 {
@@ -43,14 +43,40 @@ export function pack(b: usize, ldb: i32, k: i32, n: i32, out: usize): void {
 
 /** As `pack`, where B is stored transposed: b is (N,K) with row stride ldb. */
 export function packTransposed(b: usize, ldb: i32, k: i32, n: i32, out: usize): void {
+  const step = at(ldb);
   for (let j = 0; j < n; j += 8) {
     const cols = min(8, n - j);
+    let i = 0;
+    if (cols == 8) {
+      for (; i + 4 <= k; i += 4) {
+        turn4x4(b + at(j * ldb + i), step, out + at(i * 8));
+        turn4x4(b + at((j + 4) * ldb + i), step, out + at(i * 8 + 4));
+      }
+    }
     for (let c = 0; c < 8; c++) {
       const p = b + at((j + c) * ldb);
-      for (let i = 0; i < k; i++) store<f32>(out + at(i * 8 + c), c < cols ? load<f32>(p + at(i)) : 0);
+      for (let r = i; r < k; r++) store<f32>(out + at(r * 8 + c), c < cols ? load<f32>(p + at(r)) : 0);
     }
     out += at(k * 8);
   }
+}
+
+/** 4 rows of 4 (`step` bytes apart) to 4 columns of a panel. */
+// @ts-ignore: decorator
+@inline
+function turn4x4(p: usize, step: usize, out: usize): void {
+  const a = v128.load(p);
+  const b = v128.load(p + step);
+  const c = v128.load(p + 2 * step);
+  const d = v128.load(p + 3 * step);
+  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5); // a0 b0 a1 b1
+  const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+  const cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(out, v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5));
+  v128.store(out, v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7), 32);
+  v128.store(out, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), 64);
+  v128.store(out, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7), 96);
 }
 
 /** C (M,N) from A (M,K; row stride lda) and packed B. bias (N) is read in mode BIAS only. */
@@ -127,7 +153,7 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
 }
 
 /** One packed block against `m` rows. `ta`: A is stored (K,M). `depth` is the K of the panels. */
-function block(
+export function block(
   m: i32, n: i32, k: i32, a: usize, lda: i32, ta: bool,
   packed: usize, depth: i32, c: usize, ldc: i32, mode: i32, bias: usize,
 ): void {
@@ -159,39 +185,7 @@ function rows4x8(
   let s00 = splat(0), s01 = splat(0), s10 = splat(0), s11 = splat(0);
   let s20 = splat(0), s21 = splat(0), s30 = splat(0), s31 = splat(0);
   const end = at(k);
-  const end2 = end & ~7;
-  let i: usize = 0;
-  for (; i < end2; i += 8, b += 64) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let v = v128.load_splat<f32>(a0 + i);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a1 + i);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a2 + i);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a3 + i);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    v = v128.load_splat<f32>(a0 + i, 4);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a1 + i, 4);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a2 + i, 4);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
-    v = v128.load_splat<f32>(a3 + i, 4);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
-  }
-  if (i < end) {
+  for (let i: usize = 0; i < end; i += 4, b += 32) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a0 + i);

@@ -39,7 +39,7 @@ export function spread(from: usize, to: usize, outer: i32, n: i32, inner: i32): 
 }
 
 /** (outer,n,inner) -> (outer,1,inner): to = the sum over n. */
-export function gather(from: usize, to: usize, outer: i32, n: i32, inner: i32): void {
+export function sumOver(from: usize, to: usize, outer: i32, n: i32, inner: i32): void {
   memory.fill(to, 0, at(outer * inner));
   for (let i = 0; i < outer; i++, from += at(n * inner), to += at(inner)) columnSums(from, inner, n, inner, to);
 }
