@@ -1,4 +1,6 @@
 export * from "./data/folder.ts";
+export { type IdxArray, readIdx } from "./data/idx.ts";
+export { type NpyArray, readNpy, writeNpy } from "./data/npy.ts";
 export * from "./data/read.ts";
 export * from "./data/scaling.ts";
 export * from "./data/series.ts";
