@@ -20,6 +20,7 @@ describe("Keras files", () => {
     "nested.h5",
     "nested-keras2.keras",
     "nested-keras2.h5",
+    "wrapped.keras",
   ])("%s gives the predictions that Keras gave", async (name) => {
     const model = await loadKeras(join(folder, name));
     const { x, y } = expected[name]!;
