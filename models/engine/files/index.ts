@@ -1,4 +1,5 @@
 export { importKeras, loadKeras } from "./keras.ts";
+export { exportOnnx } from "./onnx/export.ts";
 export {
   exportTfjs,
   type ImportOptions,

@@ -1,5 +1,6 @@
 import { FleetError } from "../../../protocol/errors.ts";
 import { translated } from "../dialect.ts";
+import { writtenByKeras } from "../layers/upsampling.ts";
 
 /** Of the layers that the engine might have, those that tfjs-layers 4 registers too. */
 const LAYERS = new Set([
@@ -110,6 +111,8 @@ function layerOf(layer: Json): Json {
   if (className === "LeakyReLU") config.alpha ??= config.negative_slope;
   if (className === "ReLU" && (config.negative_slope || config.threshold)) throw lacks(name, "slope");
   if (className === "ELU" && (config.alpha ?? 1) !== 1) throw lacks(name, "ELU with another alpha than 1");
+  if (className === "UpSampling2D" && config.interpolation === "bilinear" && writtenByKeras(config))
+    throw lacks(name, "bilinear interpolation as Keras has it");
   if ("batch_shape" in config) {
     config.batch_input_shape = config.batch_shape;
     delete config.batch_shape;
