@@ -16,6 +16,8 @@ import {
   type Rank,
   shapeOf,
   simplified,
+  winogradScratchFloats,
+  winogradTiles,
 } from "./conv-geometry.ts";
 import type { LayerKind, Site } from "./layer.ts";
 
@@ -76,30 +78,33 @@ function bindBatches(site: Site, full: Geometry, code: number) {
   const { kernels, allocate, inputs, output, weights, weightGradients } = site;
   const [w = 0, b = 0] = weights;
   const [dw = 0, db = 0] = weightGradients;
-  const input = inputs[0]!;
+  const { value: x, gradient: dx } = inputs[0]!;
+  const { value: y, gradient: dy } = output;
   const { geometry, images } = simplified(full);
+  const tiles = winogradTiles(geometry);
   const shape = allocate(CONV_SHAPE_FLOATS);
+  if (tiles > 0) {
+    const scratch = allocate(winogradScratchFloats(geometry, tiles));
+    return {
+      forward(batch: number) {
+        describe(kernels, shape, geometry);
+        kernels.winogradForward(shape, x, w, b, y, batch, code, scratch, tiles);
+      },
+      backward(batch: number) {
+        describe(kernels, shape, geometry);
+        kernels.winogradBackward(shape, x, w, y, dy, dx, dw, db, batch, code, scratch, tiles);
+      },
+    };
+  }
   const scratch = allocate(convScratchFloats(geometry));
   return {
     forward(batch: number) {
       describe(kernels, shape, geometry);
-      kernels.convForward(shape, input.value, w, b, output.value, batch * images, code, scratch);
+      kernels.convForward(shape, x, w, b, y, batch * images, code, scratch);
     },
     backward(batch: number) {
       describe(kernels, shape, geometry);
-      kernels.convBackward(
-        shape,
-        input.value,
-        w,
-        output.value,
-        output.gradient,
-        input.gradient,
-        dw,
-        db,
-        batch * images,
-        code,
-        scratch,
-      );
+      kernels.convBackward(shape, x, w, y, dy, dx, dw, db, batch * images, code, scratch);
     },
   };
 }
