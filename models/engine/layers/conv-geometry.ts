@@ -5,7 +5,6 @@ import type { Shape } from "../shape.ts";
 import { sizeOf } from "../shape.ts";
 import { common } from "./config.ts";
 import type { LayerConfig } from "./layer.ts";
-import { packedFloats } from "./recurrent.ts";
 
 /** Beyond any sense, and small enough that the kernels' 32-bit sums of places never overflow. */
 const MAX_EXTENT = 4096;
@@ -196,33 +195,4 @@ export function simplified(geometry: Geometry): { readonly geometry: Geometry; r
     },
     images,
   };
-}
-
-/** What `convForward` and `convBackward` want: a packed kernel, and rows of patches or one padded series. */
-export function convScratchFloats({ input, output, kernel, strides, before }: Geometry): number {
-  const [N, K] = [output[2], kernel[0] * kernel[1] * input[2]];
-  const rows = Math.max(16, Math.min(256, Math.floor(32_768 / K)));
-  const series = Math.max(before[1] + input[1], (output[1] - 1) * strides[1] + kernel[1]) * input[2];
-  return Math.max(packedFloats(K, N), packedFloats(N, K)) + Math.max(rows * K, series) + 4;
-}
-
-/**
- * Tiles of 4x4 outputs that Winograd's form of a 3x3 convolution works on at a time; 0 where it can't, or where rows of patches are faster.
- * Measured: a multiplication with its addition takes about one instruction, a tile's transforms 78 for each channel that comes in and 55
- * for each that goes out.
- */
-export function winogradTiles({ input, output, kernel, strides, dilation }: Geometry): number {
-  if ([...kernel, ...strides, ...dilation].join() !== "3,3,1,1,1,1") return 0;
-  const [C, N] = [input[2], output[2]];
-  const tiles = Math.ceil(output[0] / 4) * Math.ceil(output[1] / 4);
-  if (tiles * (36 * C * N + 78 * C + 55 * N) > 0.9 * output[0] * output[1] * 9 * C * N) return 0;
-  // V and M take 512 KiB at most: half of a usual L2.
-  return Math.min(64, Math.max(8, Math.floor(131_072 / (36 * (C + N)) / 2) * 2));
-}
-
-/** 36 each of U, dU, V and M, a cache line apart, and one image under a tile. */
-export function winogradScratchFloats({ input, output }: Geometry, tiles: number): number {
-  const [C, N] = [input[2], output[2]];
-  const pitch = (floats: number) => Math.ceil(floats / 16) * 16 + 16;
-  return 36 * (2 * pitch(C * N) + pitch(tiles * C) + pitch(tiles * N) + Math.max(C, N)) + 4;
 }

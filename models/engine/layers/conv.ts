@@ -3,22 +3,17 @@ import { Activation } from "../activations.ts";
 import { activated } from "./activation.ts";
 import { parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import {
-  CONV_SHAPE_FLOATS,
   causalPadding,
   convFlops,
   convOptions,
-  convScratchFloats,
-  describe,
   type Geometry,
   geometryOf,
   imageShape,
   padding,
   type Rank,
   shapeOf,
-  simplified,
-  winogradScratchFloats,
-  winogradTiles,
 } from "./conv-geometry.ts";
+import { bindConv } from "./conv-kernels.ts";
 import type { LayerKind, Site } from "./layer.ts";
 
 const options = {
@@ -65,47 +60,19 @@ function conv(rank: Rank): LayerKind {
       flops: convFlops(geometry),
       stateFloats: causal ? 1 + (past + 1) * C : null,
       bind(site) {
+        const { inputs, output, weights, weightGradients } = site;
+        const [w = 0, b = 0] = weights;
+        const [dw = 0, db = 0] = weightGradients;
+        const bound = bindConv(site, geometry);
+        const ends = { x: inputs[0]!.value, w, b, y: output.value };
+        const gradients = { ...ends, dx: inputs[0]!.gradient, dy: output.gradient, dw, db };
         return {
-          ...bindBatches(site, geometry, code),
+          forward: (batch) => bound.forward(batch, code, ends),
+          backward: (batch) => bound.backward(batch, code, gradients),
           ...(causal && { step: stepOf(site, geometry, code) }),
         };
       },
     };
-  };
-}
-
-function bindBatches(site: Site, full: Geometry, code: number) {
-  const { kernels, allocate, inputs, output, weights, weightGradients } = site;
-  const [w = 0, b = 0] = weights;
-  const [dw = 0, db = 0] = weightGradients;
-  const { value: x, gradient: dx } = inputs[0]!;
-  const { value: y, gradient: dy } = output;
-  const { geometry, images } = simplified(full);
-  const tiles = winogradTiles(geometry);
-  const shape = allocate(CONV_SHAPE_FLOATS);
-  if (tiles > 0) {
-    const scratch = allocate(winogradScratchFloats(geometry, tiles));
-    return {
-      forward(batch: number) {
-        describe(kernels, shape, geometry);
-        kernels.winogradForward(shape, x, w, b, y, batch, code, scratch, tiles);
-      },
-      backward(batch: number) {
-        describe(kernels, shape, geometry);
-        kernels.winogradBackward(shape, x, w, y, dy, dx, dw, db, batch, code, scratch, tiles);
-      },
-    };
-  }
-  const scratch = allocate(convScratchFloats(geometry));
-  return {
-    forward(batch: number) {
-      describe(kernels, shape, geometry);
-      kernels.convForward(shape, x, w, b, y, batch * images, code, scratch);
-    },
-    backward(batch: number) {
-      describe(kernels, shape, geometry);
-      kernels.convBackward(shape, x, w, y, dy, dx, dw, db, batch * images, code, scratch);
-    },
   };
 }
 

@@ -16,6 +16,7 @@ export { adam, proximal, sgd, sumOfSquares } from "./optimizer";
 export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { softmax, softmaxBackward } from "./softmax";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
+export { seriesBackward, seriesForward } from "./winograd-series";
 export { winogradBackward, winogradForward } from "./winograd";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */

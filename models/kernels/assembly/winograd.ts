@@ -20,7 +20,7 @@ const CENTRE: i32 = 7; // place (1,1), which At and A hand on to all outputs as 
 const LINES: usize = memory.data(36 * 16, 16); // (6,6) vectors: a tile between its two passes
 
 /** Between the 36 matrices lies a cache line, or their rows would all fall in the same few sets of the cache. */
-function pitchOf(rows: i32, cols: i32): i32 {
+export function pitchOf(rows: i32, cols: i32): i32 {
   return ((rows * cols + 15) & ~15) + 16;
 }
 
@@ -336,12 +336,12 @@ function g_t(from: usize, step: usize, to: usize, next: usize, cols: i32, outCol
 
 // @ts-ignore: decorator
 @inline
-function mul(factor: f32, x: v128): v128 {
+export function mul(factor: f32, x: v128): v128 {
   return f32x4.mul(splat(factor), x);
 }
 
 // @ts-ignore: decorator
 @inline
-function put(to: usize, x: v128, cols: i32, add: bool): void {
+export function put(to: usize, x: v128, cols: i32, add: bool): void {
   st(to, add ? f32x4.add(ld(to, cols), x) : x, cols);
 }
