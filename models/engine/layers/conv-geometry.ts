@@ -183,9 +183,10 @@ export function describe(kernels: Kernels, at: Address, geometry: Geometry): voi
  */
 export function simplified(geometry: Geometry): { readonly geometry: Geometry; readonly images: number } {
   const { input, output, kernel, strides, before } = geometry;
-  if (kernel[0] !== 1 || strides[0] !== 1 || before[0] !== 0) return { geometry, images: 1 };
+  if (kernel[0] !== 1 || strides[0] !== 1 || before[0] !== 0 || output[0] !== input[0])
+    return { geometry, images: 1 };
   const [height, width, channels] = input;
-  const point = kernel[1] === 1 && strides[1] === 1;
+  const point = kernel[1] === 1 && strides[1] === 1 && before[1] === 0 && output[1] === width;
   const [images, length] = point ? [1, height * width] : [height, width];
   return {
     geometry: {

@@ -87,7 +87,7 @@ const ADVANTAGE = 0.9;
  * The minimal form of a convolution; null where there is none or where it would not be faster. Counted in instructions: one for a
  * product and its sum, and so many for each channel of a tile's transforms in and out.
  */
-function minimalForm({ input, output, kernel, strides, dilation }: Geometry): MinimalForm | null {
+export function minimalForm({ input, output, kernel, strides, dilation }: Geometry): MinimalForm | null {
   if ([...strides, ...dilation].some((step) => step !== 1)) return null;
   const planar = kernel[0] === 3 && kernel[1] === 3;
   if (!planar && !(kernel[0] === 1 && input[0] === 1 && kernel[1] >= 3 && kernel[1] <= 8)) return null;
