@@ -2,15 +2,16 @@ import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { WasmModule } from "../kernels/load.ts";
 import { evaluate, type ModelEvaluateOptions, type ModelEvaluation } from "./evaluate.ts";
-import { type FitResult, train } from "./fit.ts";
+import { train } from "./fit.ts";
 import type { FitOptions } from "./fit-options.ts";
+import type { FitResult } from "./loop.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
 import { type Arrays, countOf, listOf, type MultiSamples, type Samples } from "./samples.ts";
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
-import { parseTopology } from "./topology.ts";
+import { parseTopology, unwrap } from "./topology.ts";
 
 const Options = z.object({
   /** Of the first weights: the same seed gives the same bits. */
@@ -26,7 +27,11 @@ export type CompileOptions = z.input<typeof Options> & {
 
 /** A network with its weights, ready to train and to score. After `dispose`, every call throws UNAVAILABLE. */
 export interface Model {
+  /** Which engine computes it. */
+  readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
+  /** The LayersModel JSON that it was compiled from, without its wrapping: `{ class_name, config }`. */
+  readonly topology: unknown;
   /** Number of weights: the length of the flat array. */
   readonly parameters: number;
   /** Without the batch axis, e.g. (window, channels). */
@@ -60,7 +65,8 @@ export interface Model {
  */
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
-  const plan = planOf(parseTopology(topology));
+  const model = unwrap(topology);
+  const plan = planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),
@@ -89,6 +95,8 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   }
 
   return {
+    engine: "starling",
+    topology: model,
     layout: plan.layout,
     parameters: plan.parameters,
     inputShape: plan.inputShape,

@@ -219,7 +219,8 @@ function rawTensors(value: unknown): readonly Reference[] | undefined {
   return parsed.data?.map(({ layer, call, tensor }) => ({ layer, call, tensor }));
 }
 
-function unwrap(raw: unknown): unknown {
+/** The model itself: out of its text, `modelTopology` (tfjs) or `model_config` (Keras, its converter). */
+export function unwrap(raw: unknown): unknown {
   if (typeof raw === "string") {
     try {
       return unwrap(JSON.parse(raw));

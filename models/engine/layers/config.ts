@@ -26,6 +26,7 @@ export const common = {
   batch_shape: ignored,
   build_config: ignored,
   activity_regularizer: none,
+  /** Keras 3 writes it into many layers. */
   quantization_config: none,
 };
 

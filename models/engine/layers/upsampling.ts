@@ -75,7 +75,7 @@ function bilinear(layer: LayerConfig, FH: number, FW: number): LayerPlan {
  * Under one name and one config, Keras 3 (and 2 on TensorFlow 2) takes pixels for squares with centres at halves, and tfjs for points at
  * whole numbers. What tells the files apart: Keras writes every layer's dtype, tfjs only beside an input shape.
  */
-function writtenByKeras(config: unknown): boolean {
+export function writtenByKeras(config: unknown): boolean {
   const { dtype, batch_input_shape } = config as { dtype?: unknown; batch_input_shape?: unknown };
   return dtype !== null && dtype !== undefined && (typeof dtype === "object" || !batch_input_shape);
 }
