@@ -184,7 +184,8 @@ function callOf(node: unknown, layer: string): RawCall {
   return { from, call };
 }
 
-function unwrap(raw: unknown): unknown {
+/** The model itself, as JSON. */
+export function unwrap(raw: unknown): unknown {
   if (typeof raw === "string") {
     try {
       return unwrap(JSON.parse(raw));

@@ -1,7 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compile, type FitOptions } from "../../../models/engine/index.ts";
-import { createLoss, type Loss, Losses } from "../../../models/engine/losses.ts";
+import { type Loss, Losses } from "../../../models/engine/loss-spec.ts";
+import { createLoss } from "../../../models/engine/losses.ts";
 import { createMachine, type Machine } from "../../../models/engine/machine.ts";
 import { type Plan, planOf } from "../../../models/engine/plan.ts";
 import { parseTopology } from "../../../models/engine/topology.ts";
