@@ -12,7 +12,7 @@ import { type Arrays, dataAndOptions, listOf, type MultiSamples, type Samples } 
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
-import { parseTopology } from "./topology.ts";
+import { parseTopology, unwrap } from "./topology.ts";
 
 const Options = z.object({
   /** Of the first weights: the same seed gives the same bits. */
@@ -39,6 +39,8 @@ export interface Model {
   /** Which engine computes it. */
   readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
+  /** The LayersModel JSON that it was compiled from, without its wrapping: `{ class_name, config }`. */
+  readonly topology: unknown;
   /** Number of weights: the length of the flat array. */
   readonly parameters: number;
   /** Without the batch axis, e.g. (window, channels). */
@@ -77,7 +79,8 @@ export interface Model {
  */
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
-  const plan = planOf(parseTopology(topology));
+  const model = unwrap(topology);
+  const plan = planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),
@@ -107,6 +110,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
 
   return {
     engine: "starling",
+    topology: model,
     layout: plan.layout,
     parameters: plan.parameters,
     inputShape: plan.inputShape,

@@ -90,9 +90,9 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
       return views[batch];
     };
   };
-  const inputs = plan.inputs.map(({ name, shape }, i) => {
+  const inputs = plan.inputs.map(({ name, shape, tokens }, i) => {
     const size = sizeOf(shape);
-    return { name, shape, size, value: tensors[i]!.value, at: perBatch(tensors[i]!.value, size) };
+    return { name, shape, size, tokens, value: tensors[i]!.value, at: perBatch(tensors[i]!.value, size) };
   });
   const outputs = plan.outputs.map((tensor, i) => {
     const { shape, value, mask } = tensors[tensor]!;
@@ -151,10 +151,13 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     /** After a loss: its weighted sum, and how many targets were not missing. */
     result: new Float64Array(buffer, result, 2),
 
-    /** Throws NOT_FINITE when the first `batch` inputs hold NaN or Inf. */
+    /** Throws NOT_FINITE when the first `batch` inputs hold NaN or Inf, BAD_INPUT when they hold tokens that are none. */
     checkInput(batch: number): void {
-      for (const { value, size } of inputs)
+      for (const { name, value, size, tokens } of inputs) {
         if (kernels.maxAbsBits(value, batch * size) >= INFINITY_BITS) throw badInput();
+        if (tokens !== null && !kernels.tokensWithin(value, batch * size, tokens))
+          throw badToken(name, tokens);
+      }
     },
     /** Throws NOT_FINITE when a target is Inf; NaN is a missing one. BAD_INPUT when one is no class. */
     checkTargets(batch: number, targets: readonly TargetCheck[]): void {
@@ -281,6 +284,13 @@ function badInput(): FleetError {
   return new FleetError(
     "NOT_FINITE",
     "inputs hold NaN or Inf; fill or drop those rows before the model sees them",
+  );
+}
+
+function badToken(input: string, tokens: number): FleetError {
+  return new FleetError(
+    "BAD_INPUT",
+    `input "${input}" holds a value that is no whole number from 0 to ${tokens - 1}; raise input_dim of its Embedding or map what it does not know to one token`,
   );
 }
 

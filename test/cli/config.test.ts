@@ -120,6 +120,16 @@ describe("configuration", () => {
       'fleet.yaml:3:3: there is no setting "task.zebra": known here are rounds, round',
     ],
     [
+      "a setting at the wrong depth, with its place",
+      { file: "state: x\nrounds: 3\n" },
+      'fleet.yaml:2:1: there is no setting "rounds": did you mean "task.rounds"?',
+    ],
+    [
+      "... and under its flag's name",
+      { file: "state: x\ntask:\n  deadline: 30s\n" },
+      'fleet.yaml:3:3: there is no setting "task.deadline": did you mean "task.round.deadlineMs"?',
+    ],
+    [
       "a value of another type in a file",
       { file: "state: x\ntask:\n  rounds: ten\n" },
       'fleet.yaml:3:11: task.rounds is "ten", but must be a whole number, 1 or more',

@@ -1,8 +1,15 @@
 import { z } from "zod";
 import { FusedActivation } from "../activations.ts";
-import { parseConfig, sequenceShape, weightOf } from "./config.ts";
+import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
-import { packedFloats, recurrentOptions } from "./recurrent.ts";
+import {
+  bindSequence,
+  packedFloats,
+  parseRecurrent,
+  recurrentOptions,
+  sequenceOf,
+  sequencePlan,
+} from "./recurrent.ts";
 
 const Config = z.strictObject({
   ...recurrentOptions,
@@ -13,28 +20,26 @@ const Config = z.strictObject({
 
 /** Gates z, r, h; bias (3H), or (2, 3H) when the reset comes after the product. */
 export const gru: LayerKind = (layer) => {
-  const config = parseConfig(Config, layer);
-  const [T, C] = sequenceShape(layer);
-  const H = config.units;
+  const config = parseRecurrent(Config, layer);
+  const sequence = sequenceOf(config, sequenceShape(layer));
+  const { T, C, H, sequences } = sequence;
   const G = 3 * H;
   const { activation: act, recurrent_activation: recAct } = config;
-  const sequences = config.return_sequences ?? false;
   const after = config.reset_after ?? false;
   const bias = weightOf(config, "bias", after ? [2, G] : [G]);
   return {
     name: layer.name,
     className: layer.className,
-    order: "time",
-    outputShape: sequences ? [T, H] : [H],
+    ...sequencePlan(sequence, H),
     weights: [
       weightOf(config, "kernel", [C, G]),
       weightOf(config, "recurrent", [H, G], "recurrent_kernel"),
       ...((config.use_bias ?? true) ? [bias] : []),
     ],
     flops: T * 2 * (C + H) * G,
-    stateFloats: H,
-    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state, rows }) {
-      const input = inputs[0]!;
+    bind(site) {
+      const { kernels, maxBatch, allocate, output, weights, weightGradients, state, rows } = site;
+      const { mask, dx, stepMask, trained, take, giveBack } = bindSequence(site, sequence);
       const [w = 0, r = 0, b = 0] = weights;
       const [dw = 0, dr = 0, db = 0] = weightGradients;
       const hs = sequences ? output.value : allocate(T * maxBatch * H); // (T, batch, H)
@@ -43,17 +48,20 @@ export const gru: LayerKind = (layer) => {
       const zeros = allocate(maxBatch * H); // (batch, H), never written
       const dh = allocate(maxBatch * H); // (batch, H)
       const du = allocate(maxBatch * H); // (batch, H)
+      const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
       // Forward holds R in two parts (H,2H) and (H,H), backward their transposes (2H,H) and (H,H).
       const packed = allocate(Math.max(packedFloats(H, 2 * H), packedFloats(2 * H, H)) + packedFloats(H, H));
       const joined = allocate(G);
       const z = allocate(4 * H);
       return {
-        forward(batch) {
+        forward(batch, training) {
+          const x = take(batch, training);
           kernels.gruForward(
-            input.value,
+            x,
             w,
             r,
             b,
+            mask,
             hs,
             gates,
             inner,
@@ -72,9 +80,10 @@ export const gru: LayerKind = (layer) => {
         },
         backward(batch) {
           kernels.gruBackward(
-            input.value,
+            trained,
             w,
             r,
+            mask,
             hs,
             gates,
             inner,
@@ -83,7 +92,8 @@ export const gru: LayerKind = (layer) => {
             sequences,
             dh,
             du,
-            input.gradient,
+            aside,
+            dx,
             dw,
             dr,
             db,
@@ -96,9 +106,10 @@ export const gru: LayerKind = (layer) => {
             recAct,
             after,
           );
+          giveBack(batch);
         },
         step() {
-          kernels.gruStep(rows.inputs[0]!, w, r, b, state, z, zeros, C, H, act, recAct, after);
+          kernels.gruStep(rows.inputs[0]!, w, r, b, stepMask, state, z, zeros, C, H, act, recAct, after);
           kernels.copy(rows.output, state, H);
         },
       };

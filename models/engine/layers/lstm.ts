@@ -1,9 +1,16 @@
 import { z } from "zod";
 import { FusedActivation } from "../activations.ts";
 import type { Initializer } from "../initializers.ts";
-import { parseConfig, sequenceShape, weightOf } from "./config.ts";
+import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
-import { packedFloats, recurrentOptions } from "./recurrent.ts";
+import {
+  bindSequence,
+  packedFloats,
+  parseRecurrent,
+  recurrentOptions,
+  sequenceOf,
+  sequencePlan,
+} from "./recurrent.ts";
 
 const Config = z.strictObject({
   ...recurrentOptions,
@@ -14,20 +21,18 @@ const Config = z.strictObject({
 
 /** Gates i, f, c, o. */
 export const lstm: LayerKind = (layer) => {
-  const config = parseConfig(Config, layer);
-  const [T, C] = sequenceShape(layer);
-  const H = config.units;
+  const config = parseRecurrent(Config, layer);
+  const sequence = sequenceOf(config, sequenceShape(layer));
+  const { T, C, H, sequences } = sequence;
   const G = 4 * H;
   const { activation: act, recurrent_activation: recAct } = config;
-  const sequences = config.return_sequences ?? false;
   const initializeBias = config.unit_forget_bias
     ? withForgetBias(config.bias_initializer, H)
     : config.bias_initializer;
   return {
     name: layer.name,
     className: layer.className,
-    order: "time",
-    outputShape: sequences ? [T, H] : [H],
+    ...sequencePlan(sequence, 2 * H),
     weights: [
       weightOf(config, "kernel", [C, G]),
       weightOf(config, "recurrent", [H, G], "recurrent_kernel"),
@@ -36,9 +41,9 @@ export const lstm: LayerKind = (layer) => {
         : []),
     ],
     flops: T * 2 * (C + H) * G,
-    stateFloats: 2 * H,
-    bind({ kernels, maxBatch, allocate, inputs, output, weights, weightGradients, state, rows }) {
-      const input = inputs[0]!;
+    bind(site) {
+      const { kernels, maxBatch, allocate, output, weights, weightGradients, state, rows } = site;
+      const { mask, dx, stepMask, trained, take, giveBack } = bindSequence(site, sequence);
       const [w = 0, r = 0, b = 0] = weights;
       const [dw = 0, dr = 0, db = 0] = weightGradients;
       const hs = sequences ? output.value : allocate(T * maxBatch * H); // (T, batch, H)
@@ -48,15 +53,18 @@ export const lstm: LayerKind = (layer) => {
       const zeros = allocate(maxBatch * H); // (batch, H), never written
       const dh = allocate(maxBatch * H); // (batch, H)
       const dc = allocate(maxBatch * H); // (batch, H)
+      const aside = mask !== 0 ? allocate(2 * maxBatch * H) : 0; // (2, batch, H)
       const packed = allocate(Math.max(packedFloats(H, G), packedFloats(G, H)));
       const z = allocate(5 * H);
       return {
-        forward(batch) {
+        forward(batch, training) {
+          const x = take(batch, training);
           kernels.lstmForward(
-            input.value,
+            x,
             w,
             r,
             b,
+            mask,
             hs,
             gates,
             cells,
@@ -74,9 +82,10 @@ export const lstm: LayerKind = (layer) => {
         },
         backward(batch) {
           kernels.lstmBackward(
-            input.value,
+            trained,
             w,
             r,
+            mask,
             hs,
             gates,
             cells,
@@ -86,7 +95,8 @@ export const lstm: LayerKind = (layer) => {
             sequences,
             dh,
             dc,
-            input.gradient,
+            aside,
+            dx,
             dw,
             dr,
             db,
@@ -98,9 +108,10 @@ export const lstm: LayerKind = (layer) => {
             act,
             recAct,
           );
+          giveBack(batch);
         },
         step() {
-          kernels.lstmStep(rows.inputs[0]!, w, r, b, state, state + H * 4, z, C, H, act, recAct);
+          kernels.lstmStep(rows.inputs[0]!, w, r, b, stepMask, state, state + H * 4, z, C, H, act, recAct);
           kernels.copy(rows.output, state, H);
         },
       };

@@ -71,6 +71,7 @@ export async function compileTf(
   return {
     engine: "tfjs",
     layout: made.layout,
+    topology: unwrap(topology),
     parameters: made.parameters,
     inputShape: made.inputs[0]!.shape,
     outputShape: made.outputs[0]!.shape,

@@ -1,6 +1,7 @@
 import { activate, activateRows, slope0, slope1, slope2, slope4, slopeHi, slopeLo } from "./activation";
 import { addTo } from "./elementwise";
 import { gemm, gemmPacked, gemv, pack, packedFloats, packTransposed } from "./gemm";
+import { carry, setAside } from "./mask";
 import { columnSums } from "./tensor";
 import { at, ld, st } from "./vector";
 
@@ -9,6 +10,7 @@ import { at, ld, st } from "./vector";
 //   resetAfter false: n = f(x Wn + (r h) Rn + bn)                  b (3H)
 //   resetAfter true:  n = f(x Wn + bn + r (h Rn + b'n))            b (2,3H), second row b' for the recurrent side
 // Source: Cho et al. 2014, arXiv 1406.1078 (v1: reset after, v3: reset before), laid out as in Keras.
+// mask (T,B), or 0: at a masked step a row's state, and so its output, stays as it was.
 
 /**
  * x (T,B,C), w (C,3H), r (H,3H), b or 0 -> hs (T,B,H). Kept for the way back: gates (T,B,3H) after activation;
@@ -16,8 +18,8 @@ import { at, ld, st } from "./vector";
  * first step. packed: R in panels. bias (3H): scratch for the joined biases.
  */
 export function gruForward(
-  x: usize, w: usize, r: usize, b: usize, hs: usize, gates: usize, inner: usize, zeros: usize, packed: usize,
-  bias: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
+  x: usize, w: usize, r: usize, b: usize, mask: usize, hs: usize, gates: usize, inner: usize, zeros: usize,
+  packed: usize, bias: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
 ): void {
   const G = 3 * H;
   if (b && resetAfter) {
@@ -47,17 +49,18 @@ export function gruForward(
     }
     activateRows(act, z + at(2 * H), B, H, G);
     mix(z, hPrev, h, B, H);
+    if (mask) carry(mask + at(t * B), hPrev, h, B, H);
   }
 }
 
 /**
  * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. gates is turned in place into the gradient before
- * the activations, and inner (reset after) into the gradient of h R + b' for n. dh, du (B,H): scratch.
+ * the activations, and inner (reset after) into the gradient of h R + b' for n. dh, du, aside (B,H): scratch.
  * dw, dr, db += ; dx (T,B,C) or 0 = .
  */
 export function gruBackward(
-  x: usize, w: usize, r: usize, hs: usize, gates: usize, inner: usize, zeros: usize,
-  dy: usize, sequences: bool, dh: usize, du: usize, dx: usize, dw: usize, dr: usize, db: usize,
+  x: usize, w: usize, r: usize, mask: usize, hs: usize, gates: usize, inner: usize, zeros: usize,
+  dy: usize, sequences: bool, dh: usize, du: usize, aside: usize, dx: usize, dw: usize, dr: usize, db: usize,
   packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
 ): void {
   const G = 3 * H;
@@ -73,6 +76,7 @@ export function gruBackward(
     const u = inner + s;
     if (sequences) addTo(dh, dy + s, slice);
     else if (t == T - 1) addTo(dh, dy, slice);
+    if (mask) setAside(mask + at(t * B), dh, aside, B, H);
     // From here dh turns from the gradient of h_t into that of h_{t-1}, part by part.
     outputGradients(z, hPrev, dh, B, H, act, recAct);
     if (resetAfter) resetAfterGradients(z, u, B, H, recAct);
@@ -84,6 +88,7 @@ export function gruBackward(
       if (resetAfter) gemmPacked(B, H, H, u, H, packedN, dh, H, 1, 0);
       gemmPacked(B, H, 2 * H, z, G, packed, dh, H, 1, 0);
     }
+    if (mask) addTo(dh, aside, slice);
   }
   const later = gates + at(B * G);
   gemm(true, false, C, G, T * B, x, C, gates, G, dw, G, true, 0);
@@ -103,11 +108,12 @@ export function gruBackward(
   if (dx) gemm(false, true, T * B, C, G, gates, G, w, G, dx, C, false, 0);
 }
 
-/** One step of one stream: h (H) is the state, in and out. z (4H): scratch. zeros (H). */
+/** One step of one stream: h (H) is the state, in and out. mask (1) or 0. z (4H): scratch. zeros (H). */
 export function gruStep(
-  x: usize, w: usize, r: usize, b: usize, h: usize, z: usize, zeros: usize,
+  x: usize, w: usize, r: usize, b: usize, mask: usize, h: usize, z: usize, zeros: usize,
   C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
 ): void {
+  if (mask && load<f32>(mask) == 0) return;
   const G = 3 * H;
   const n = z + at(2 * H);
   const u = z + at(G);

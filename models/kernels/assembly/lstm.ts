@@ -1,20 +1,22 @@
 import { activate, activateRows, slope0, slope1, slope2, slope4, slopeHi, slopeLo } from "./activation";
 import { addTo } from "./elementwise";
 import { gemm, gemmPacked, gemv, pack, packTransposed } from "./gemm";
+import { carry, setAside } from "./mask";
 import { columnSums } from "./tensor";
 import { at, ld, st } from "./vector";
 
 // Gate order i, f, g, o (Keras: i, f, c, o). s = recurrent activation, f = activation:
 //   i, f, o = s(x W + h R + b)   g = f(x W + h R + b)   c_t = f c_{t-1} + i g   h_t = o f(c_t)
 // Source: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000, laid out as in Keras.
+// mask (T,B), or 0: at a masked step a row's state, and so its output, stays as it was.
 
 /**
  * x (T,B,C), w (C,4H), r (H,4H), b (4H) or 0 -> hs (T,B,H). Kept for the way back: gates (T,B,4H) after activation,
  * cells (T,B,H) = c_t, squashed (T,B,H) = f(c_t). zeros (B,H): the state before the first step. packed: R in panels.
  */
 export function lstmForward(
-  x: usize, w: usize, r: usize, b: usize, hs: usize, gates: usize, cells: usize, squashed: usize, zeros: usize,
-  packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32,
+  x: usize, w: usize, r: usize, b: usize, mask: usize, hs: usize, gates: usize, cells: usize, squashed: usize,
+  zeros: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32,
 ): void {
   const G = 4 * H;
   gemm(false, false, T * B, G, C, x, C, w, G, gates, G, false, b);
@@ -32,16 +34,20 @@ export function lstmForward(
     nextCells(z, t > 0 ? c - at(slice) : zeros, c, q, B, H);
     activate(act, q, slice);
     nextOutputs(z, q, h, B, H);
+    if (mask) {
+      carry(mask + at(t * B), t > 0 ? h - at(slice) : zeros, h, B, H);
+      carry(mask + at(t * B), t > 0 ? c - at(slice) : zeros, c, B, H);
+    }
   }
 }
 
 /**
  * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. gates is turned in place into the gradient before
- * the activations. dh, dc (B,H): scratch. dw, dr, db += ; dx (T,B,C) or 0 = .
+ * the activations. dh, dc (B,H), aside (2,B,H): scratch. dw, dr, db += ; dx (T,B,C) or 0 = .
  */
 export function lstmBackward(
-  x: usize, w: usize, r: usize, hs: usize, gates: usize, cells: usize, squashed: usize, zeros: usize,
-  dy: usize, sequences: bool, dh: usize, dc: usize, dx: usize, dw: usize, dr: usize, db: usize,
+  x: usize, w: usize, r: usize, mask: usize, hs: usize, gates: usize, cells: usize, squashed: usize, zeros: usize,
+  dy: usize, sequences: bool, dh: usize, dc: usize, aside: usize, dx: usize, dw: usize, dr: usize, db: usize,
   packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32,
 ): void {
   const G = 4 * H;
@@ -54,9 +60,15 @@ export function lstmBackward(
     if (t == T - 1) memory.copy(dh, sequences ? dy + s : dy, at(slice));
     else {
       gemmPacked(B, H, G, z + at(B * G), G, packed, dh, H, 0, 0);
+      if (mask) addTo(dh, aside, slice);
       if (sequences) addTo(dh, dy + s, slice);
     }
+    if (mask) {
+      setAside(mask + at(t * B), dh, aside, B, H);
+      setAside(mask + at(t * B), dc, aside + at(slice), B, H);
+    }
     gateGradients(z, t > 0 ? cells + s - at(slice) : zeros, squashed + s, dh, dc, B, H, act, recAct);
+    if (mask) addTo(dc, aside + at(slice), slice);
   }
   gemm(true, false, C, G, T * B, x, C, gates, G, dw, G, true, 0);
   if (T > 1) gemm(true, false, H, G, (T - 1) * B, hs, H, gates + at(B * G), G, dr, G, true, 0);
@@ -64,10 +76,12 @@ export function lstmBackward(
   if (dx) gemm(false, true, T * B, C, G, gates, G, w, G, dx, C, false, 0);
 }
 
-/** One step of one stream: h, c (H) are the state, in and out. z (5H): scratch. */
+/** One step of one stream: h, c (H) are the state, in and out. mask (1) or 0. z (5H): scratch. */
 export function lstmStep(
-  x: usize, w: usize, r: usize, b: usize, h: usize, c: usize, z: usize, C: i32, H: i32, act: i32, recAct: i32,
+  x: usize, w: usize, r: usize, b: usize, mask: usize, h: usize, c: usize, z: usize,
+  C: i32, H: i32, act: i32, recAct: i32,
 ): void {
+  if (mask && load<f32>(mask) == 0) return;
   const G = 4 * H;
   if (b) memory.copy(z, b, at(G));
   else memory.fill(z, 0, at(G));

@@ -2,13 +2,16 @@ import { activate, activateBackward } from "./activation";
 import { gemm, gemmPacked, gemv, pack, packTransposed } from "./gemm";
 import { columnSums } from "./tensor";
 import { addTo } from "./elementwise";
+import { carry, setAside } from "./mask";
 import { at } from "./vector";
 
 // h_t = f(x_t W + h_{t-1} R + b). Everything is time-major: step t of a (T,B,H) buffer is one contiguous (B,H) slice.
+// mask (T,B), or 0: at a masked step a row's state, and so its output, stays as it was.
 
-/** x (T,B,C), w (C,H), r (H,H), b (H) or 0 -> hs (T,B,H). packed: scratch for R in panels. */
+/** x (T,B,C), w (C,H), r (H,H), b (H) or 0 -> hs (T,B,H). zeros (B,H). packed: scratch for R in panels. */
 export function rnnForward(
-  x: usize, w: usize, r: usize, b: usize, hs: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32,
+  x: usize, w: usize, r: usize, b: usize, mask: usize, hs: usize, zeros: usize, packed: usize,
+  T: i32, B: i32, C: i32, H: i32, act: i32,
 ): void {
   gemm(false, false, T * B, H, C, x, C, w, H, hs, H, false, b);
   pack(r, H, H, H, packed);
@@ -17,15 +20,16 @@ export function rnnForward(
     const h = hs + at(t * slice);
     if (t > 0) gemmPacked(B, H, H, h - at(slice), H, packed, h, H, 1, 0);
     activate(act, h, slice);
+    if (mask) carry(mask + at(t * B), t > 0 ? h - at(slice) : zeros, h, B, H);
   }
 }
 
 /**
- * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. dz (T,B,H): scratch, the gradient before f.
+ * dy: (T,B,H) when `sequences`, else (B,H) for the last step only. dz (T,B,H): scratch, the gradient before f. aside (B,H): scratch.
  * dw, dr, db += ; dx (T,B,C) or 0 = .
  */
 export function rnnBackward(
-  x: usize, w: usize, r: usize, hs: usize, dy: usize, sequences: bool, dz: usize,
+  x: usize, w: usize, r: usize, mask: usize, hs: usize, dy: usize, sequences: bool, dz: usize, aside: usize,
   dx: usize, dw: usize, dr: usize, db: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32,
 ): void {
   packTransposed(r, H, H, H, packed);
@@ -35,8 +39,10 @@ export function rnnBackward(
     if (t == T - 1) memory.copy(d, sequences ? dy + at(t * slice) : dy, at(slice));
     else {
       gemmPacked(B, H, H, d + at(slice), H, packed, d, H, 0, 0);
+      if (mask) addTo(d, aside, slice);
       if (sequences) addTo(d, dy + at(t * slice), slice);
     }
+    if (mask) setAside(mask + at(t * B), d, aside, B, H);
     activateBackward(act, hs + at(t * slice), d, slice);
   }
   gemm(true, false, C, H, T * B, x, C, dz, H, dw, H, true, 0);
@@ -45,8 +51,11 @@ export function rnnBackward(
   if (dx) gemm(false, true, T * B, C, H, dz, H, w, H, dx, C, false, 0);
 }
 
-/** One step of one stream: h (H) is the state, in and out. z (H): scratch. */
-export function rnnStep(x: usize, w: usize, r: usize, b: usize, h: usize, z: usize, C: i32, H: i32, act: i32): void {
+/** One step of one stream: h (H) is the state, in and out. mask (1) or 0. z (H): scratch. */
+export function rnnStep(
+  x: usize, w: usize, r: usize, b: usize, mask: usize, h: usize, z: usize, C: i32, H: i32, act: i32,
+): void {
+  if (mask && load<f32>(mask) == 0) return;
   if (b) memory.copy(z, b, at(H));
   else memory.fill(z, 0, at(H));
   gemv(x, w, H, z, C, H);

@@ -338,8 +338,12 @@ describe("refusals", () => {
       "UNSUPPORTED",
       "swoosh",
     ],
-    ["dropout", model(layer("LSTM", { units: 2, dropout: 0.5 })), "UNSUPPORTED", "dropout 0.5"],
-    ["going backwards", model(layer("GRU", { units: 2, go_backwards: true })), "UNSUPPORTED", "go_backwards"],
+    [
+      "recurrent dropout",
+      model(layer("LSTM", { units: 2, recurrent_dropout: 0.5 })),
+      "UNSUPPORTED",
+      "recurrent_dropout 0.5",
+    ],
     [
       "an unknown initializer",
       model(layer("Dense", { units: 2, kernel_initializer: "magic" })),
