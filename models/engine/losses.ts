@@ -84,7 +84,7 @@ export function createLoss(
       "BAD_INPUT",
       `there are ${lossWeights.length} lossWeights for ${outputs.length} outputs; give one each`,
     );
-  each.forEach((loss, i) => void checkProbabilities(plan, i, loss));
+  each.forEach((loss, i) => void checkLogits(loss, endingOf(plan, i)));
   if (classWeights !== undefined) {
     const table = classTable(outputs, each, classWeights);
     new Float32Array(kernels.memory.buffer, outputs[0]!.classWeights, table.length).set(table);
@@ -216,23 +216,29 @@ function kernelOf(kernels: Kernels, loss: Loss): { readonly kernel: Kernel; read
   }
 }
 
-/** Refuses a loss that would take probabilities for logits. */
-function checkProbabilities({ steps, outputs }: Plan, output: number, loss: Loss): void {
-  if (!("fromLogits" in loss) || !loss.fromLogits) return;
+/** The layer that makes an output's values probabilities, if one does. */
+export interface Ending {
+  readonly layer: string;
+  readonly kind: "softmax" | "sigmoid";
+}
+
+export function endingOf({ steps, outputs }: Plan, output: number): Ending | undefined {
   let step = steps.find((candidate) => candidate.output === outputs[output]);
   // Other shapes and orders of the same numbers do not change what they are.
   while (step && (step.layer.alias === true || step.layer.className === "Reorder")) {
     const [before] = step.inputs;
     step = steps.find((candidate) => candidate.output === before);
   }
-  const ending = step?.layer.probabilities;
-  if (ending === undefined) return;
-  throw notLogits(loss, step!.layer.name, ending);
+  const kind = step?.layer.probabilities;
+  return kind && { layer: step!.layer.name, kind };
 }
 
-export function notLogits(loss: Loss, layer: string, ending: string): FleetError {
-  return new FleetError(
+/** Refuses a loss that would take probabilities for logits. */
+export function checkLogits(loss: Loss, ending: Ending | undefined): void {
+  if (!("fromLogits" in loss) || !loss.fromLogits || ending === undefined) return;
+  const { layer, kind } = ending;
+  throw new FleetError(
     "BAD_INPUT",
-    `${loss.name} is told fromLogits, but layer "${layer}" ends in ${ending}, so its outputs are probabilities; leave fromLogits out or drop the ${ending}`,
+    `${loss.name} is told fromLogits, but layer "${layer}" ends in ${kind}, so its outputs are probabilities; leave fromLogits out or drop the ${kind}`,
   );
 }

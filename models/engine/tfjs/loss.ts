@@ -1,7 +1,7 @@
 import { FleetError } from "../../../protocol/errors.ts";
 import { type ClassWeights, classTable } from "../class-weights.ts";
 import type { Loss } from "../loss-spec.ts";
-import { type LossValue, lossPerOutput, notLogits, targetsFor } from "../losses.ts";
+import { checkLogits, type LossValue, lossPerOutput, targetsFor } from "../losses.ts";
 import type { TfTensor } from "./api.ts";
 import { isByRow, lossOfEach } from "./losses.ts";
 import type { TfMachine } from "./machine.ts";
@@ -34,7 +34,7 @@ export function createTfLoss(
       "BAD_INPUT",
       `there are ${lossWeights.length} lossWeights for ${outputs.length} outputs; give one each`,
     );
-  checkProbabilities(machine, each);
+  each.forEach((loss, i) => void checkLogits(loss, machine.endings[i]));
   const targets = targetsFor(machine, losses);
   const table = classWeights && classTable(outputs, each, classWeights);
   const counts = new Float64Array(outputs.length);
@@ -126,13 +126,4 @@ function prepare(
 function classOf(line: Float32Array): number {
   if (line.length > 1) return line.reduce((best, value, j) => (value > line[best]! ? j : best), 0);
   return Math.round(line[0]!);
-}
-
-function checkProbabilities({ model }: TfMachine, each: readonly Loss[]): void {
-  each.forEach((loss, i) => {
-    const { sourceLayer } = model.outputs[i]!;
-    const { activation } = sourceLayer.getConfig();
-    if ("fromLogits" in loss && loss.fromLogits && (activation === "softmax" || activation === "sigmoid"))
-      throw notLogits(loss, sourceLayer.name, activation);
-  });
 }

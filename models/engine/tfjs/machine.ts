@@ -1,4 +1,6 @@
 import { FleetError } from "../../../protocol/errors.ts";
+import { type Ending, endingOf } from "../losses.ts";
+import type { Plan } from "../plan.ts";
 import type { Ends } from "../samples.ts";
 import { type Layout, type Shape, sizeOf } from "../shape.ts";
 import type { Tf, TfLayer, TfModel, TfTensor, TfVariable, TfWeight } from "./api.ts";
@@ -14,6 +16,8 @@ export interface TfMachine extends Ends {
   /** Names of all layers. */
   readonly layers: readonly string[];
   readonly outputs: readonly TfOutput[];
+  /** What makes probabilities of an output's values. */
+  readonly endings: readonly (Ending | undefined)[];
   weights(): Float32Array;
   setWeights(flat: Float32Array): void;
   /** From the inputs' buffers to the outputs'. */
@@ -35,7 +39,11 @@ export interface PlacedVariable {
   readonly trained: boolean;
 }
 
-export function createTfMachine(tf: Tf, model: TfModel, maxBatch: number): TfMachine {
+export function createTfMachine(
+  tf: Tf,
+  model: TfModel,
+  { maxBatch, plan }: { readonly maxBatch: number; readonly plan: Plan | undefined },
+): TfMachine {
   const layers = leavesOf(model);
   const owner = new Map(layers.flatMap((layer) => layer.weights.map((weight) => [weight, layer.name])));
   const trained = new Set(model.trainableWeights);
@@ -70,6 +78,7 @@ export function createTfMachine(tf: Tf, model: TfModel, maxBatch: number): TfMac
     layers: layers.map(({ name }) => name),
     inputs,
     outputs,
+    endings: model.outputs.map((_, i) => (plan ? endingOf(plan, i) : theirEnding(model, i))),
     weights() {
       const flat = new Float32Array(parameters);
       for (const { variable, offset: at } of variables) flat.set(variable.dataSync(), at);
@@ -119,6 +128,14 @@ export function createTfMachine(tf: Tf, model: TfModel, maxBatch: number): TfMac
 
 function isBroken(value: number): boolean {
   return !Number.isNaN(value) && !Number.isInteger(value);
+}
+
+/** Of a model that the own engine has no plan of: what the last layer's activation says. */
+function theirEnding({ outputs }: TfModel, output: number): Ending | undefined {
+  const { sourceLayer } = outputs[output]!;
+  const { activation } = sourceLayer.getConfig();
+  const known = activation === "softmax" || activation === "sigmoid";
+  return known ? { layer: sourceLayer.name, kind: activation } : undefined;
 }
 
 /** A buffer for up to `maxBatch` samples, and views of it. */

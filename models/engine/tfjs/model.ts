@@ -1,6 +1,8 @@
 import { FleetError } from "../../../protocol/errors.ts";
 import type { Model } from "../compile.ts";
+import { translated } from "../dialect.ts";
 import type { ModelEvaluateOptions } from "../evaluate.ts";
+import { toTfjs } from "../files/tfjs-topology.ts";
 import type { FitOptions } from "../fit-options.ts";
 import { initialWeights, type Plan, planOf } from "../plan.ts";
 import { predict } from "../predict.ts";
@@ -20,13 +22,14 @@ export async function compileTf(
   topology: unknown,
   { seed, maxBatch = 32 }: { readonly seed: number; readonly maxBatch?: number | undefined },
 ): Promise<Model> {
-  const { json, frozen } = prepare(unwrap(topology), seed);
+  const raw = unwrap(topology);
+  const plan = ownPlan(raw);
+  const { json, frozen } = prepare(inTheirWords(raw, plan), seed);
   const inner = await tf.models.modelFromJSON({ modelTopology: json }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
     throw new FleetError("UNSUPPORTED", `the tfjs engine can't read the topology: ${reason}`, { cause });
   });
-  const made = createTfMachine(tf, inner, maxBatch);
-  const plan = ownPlan(topology);
+  const made = createTfMachine(tf, inner, { maxBatch, plan });
   if (plan && JSON.stringify(plan.layout) === JSON.stringify(made.layout))
     made.setWeights(initialWeights(plan, seed));
   let machine: TfMachine | null = made;
@@ -71,7 +74,7 @@ export async function compileTf(
   return {
     engine: "tfjs",
     layout: made.layout,
-    topology: unwrap(topology),
+    topology: raw,
     parameters: made.parameters,
     inputShape: made.inputs[0]!.shape,
     outputShape: made.outputs[0]!.shape,
@@ -114,6 +117,14 @@ export async function compileTf(
       machine = null;
     },
   };
+}
+
+/**
+ * tfjs reads some words of Keras 3 as something else, so they are translated or refused. What only tfjs knows is left to it, as long as it is in
+ * tfjs's own words.
+ */
+function inTheirWords(topology: unknown, plan: Plan | undefined): unknown {
+  return plan !== undefined || translated(topology) !== topology ? toTfjs(topology) : topology;
 }
 
 /**

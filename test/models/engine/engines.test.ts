@@ -186,6 +186,32 @@ const CASES: [string, unknown, Float32Array, Partial<FitOptions>][] = [
     {},
   ],
   [
+    "batch normalization, its moving averages too",
+    sequential(
+      [5],
+      layer("Dense", { units: 6 }),
+      layer("BatchNormalization", { momentum: 0.8 }),
+      layer("Dense", { units: 3, activation: "softmax" }),
+    ),
+    classes,
+    {
+      loss: "sparseCategoricalCrossentropy",
+      optimizer: { name: "adamw", learningRate: 0.02, weightDecay: 0.1 },
+    },
+  ],
+  [
+    "convolutions",
+    sequential(
+      [8, 8, 2],
+      layer("Conv2D", { filters: 4, kernel_size: [3, 3], activation: "relu" }),
+      layer("MaxPooling2D", { pool_size: [2, 2] }),
+      layer("Flatten"),
+      layer("Dense", { units: 3, activation: "softmax" }),
+    ),
+    classes,
+    { loss: "sparseCategoricalCrossentropy", metrics: ["accuracy"] },
+  ],
+  [
     "a layer that the topology freezes",
     sequential([5], layer("Dense", { units: 6, trainable: false }), layer("Dense", { units: 3 })),
     oneHot,
@@ -263,6 +289,25 @@ describe("engine: tfjs", () => {
     const dense = (flat: Float32Array) => flat.subarray(18);
     expect(dense(one.weights())).toEqual(dense(two.weights()));
     expect(one.predict(new Float32Array(128).fill(0.5))).toHaveLength(4);
+  });
+
+  it("reads Keras 3, and refuses what tfjs would read as something else", async () => {
+    const keras3 = (activation: string) => ({
+      class_name: "Sequential",
+      config: {
+        name: "k3",
+        layers: [
+          { class_name: "InputLayer", config: { name: "in", batch_shape: [null, 5], dtype: "float32" } },
+          { class_name: "Dense", config: { name: "d", units: 3, activation } },
+        ],
+      },
+    });
+    const [ours, theirs] = [await compile(keras3("silu"), { seed: 3 }), await make(keras3("silu"))];
+    expect(theirs.weights()).toEqual(ours.weights());
+    expect(relativeError(theirs.predict(x), ours.predict(x))).toBeLessThan(1e-4);
+    const refused = make(keras3("hard_sigmoid"));
+    await expect(refused).rejects.toThrow(code("UNSUPPORTED"));
+    await expect(refused).rejects.toThrow("tfjs-layers has no hard_sigmoid of Keras 3; use another engine");
   });
 
   it("goes on with the optimizer's state where it is asked to", async () => {
