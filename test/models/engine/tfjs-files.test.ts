@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exportTfjs, importTfjs, loadTfjs, saveTfjs } from "../../../models/engine/files/index.ts";
+import { exportTfjs, importTfjs, loadKeras, loadTfjs, saveTfjs } from "../../../models/engine/files/index.ts";
 import { compile } from "../../../models/engine/index.ts";
 import { layer, randomFloats, relativeError, sequential } from "./support.ts";
 
@@ -152,6 +152,24 @@ describe("tfjs files", () => {
     );
     const x = inputOf(ours);
     expect(relativeError(ours.predict(x), predictions(theirs, x)[0]!)).toBeLessThan(1e-5);
+  });
+
+  it("a model of Keras 3 with a model inside, called twice, goes through the engine to tfjs", async () => {
+    const name = "nested.keras";
+    const fixtures = join(import.meta.dirname, "../../fixtures/keras");
+    const expected = JSON.parse(await readFile(join(fixtures, "expected.json"), "utf8"))[name];
+    const ours = await loadKeras(join(fixtures, name));
+    const { modelJson, weightData } = exportTfjs(ours);
+    const { modelTopology, weightsManifest } = modelJson as tf.io.ModelJSON;
+    const theirs = await tf.loadLayersModel(
+      tf.io.fromMemory({
+        modelTopology: modelTopology as object,
+        weightSpecs: weightsManifest[0]!.weights,
+        weightData: weightData.buffer as ArrayBuffer,
+      }),
+    );
+    const y = theirs.predict(tf.tensor(expected.x, [3, 5])) as tf.Tensor;
+    expect(relativeError(y.dataSync(), expected.y)).toBeLessThan(1e-5);
   });
 
   it("a folder that was saved is loaded again bit by bit, from several shards too", async () => {
