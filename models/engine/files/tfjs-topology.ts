@@ -2,7 +2,7 @@ import { writtenByKeras } from "../layers/upsampling.ts";
 import { type Dialect, type Json, lacks as lacksIn, type Named, rewritten } from "./rewrite.ts";
 
 /** Of the engine's layers, those that tfjs-layers 4 registers too. */
-const LAYERS = new Set([
+export const TFJS_LAYERS: ReadonlySet<string> = new Set([
   "Activation",
   "Add",
   "AlphaDropout",
@@ -75,7 +75,7 @@ const TFJS: Dialect = {
   inputOptions: (name, shape) => ({ name, batch_input_shape: shape, dtype: "float32", sparse: false }),
   call: (_className, _call, tensors) => tensors.map((tensor) => [...tensor, {}]),
   options({ name, className, config }) {
-    if (!LAYERS.has(className)) throw lacks(name, className);
+    if (!TFJS_LAYERS.has(className)) throw lacks(name, className);
     const options: Record<string, unknown> = { ...config };
     for (const [key, value] of Object.entries(options))
       if (/activation$/.test(key)) options[key] = activation(value, name);

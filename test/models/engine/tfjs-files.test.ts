@@ -4,7 +4,9 @@ import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exportTfjs, importTfjs, loadKeras, loadTfjs, saveTfjs } from "../../../models/engine/files/index.ts";
+import { TFJS_LAYERS } from "../../../models/engine/files/tfjs-topology.ts";
 import { compile } from "../../../models/engine/index.ts";
+import { layerKinds } from "../../../models/engine/layers/registry.ts";
 import { layer, randomFloats, relativeError, sequential } from "./support.ts";
 
 let folder: string;
@@ -26,6 +28,28 @@ const MODELS: [string, () => tf.LayersModel][] = [
           tf.layers.dropout({ rate: 0.5 }),
           tf.layers.prelu(),
           dense({ units: 2, activation: "hardSigmoid", kernelRegularizer: "l1l2" }),
+        ],
+      }),
+  ],
+  [
+    "convolutional",
+    () =>
+      tf.sequential({
+        layers: [
+          tf.layers.conv2d({ filters: 3, kernelSize: 3, padding: "same", inputShape: [8, 7, 2] }),
+          tf.layers.batchNormalization(),
+          tf.layers.reLU({ maxValue: 6 }),
+          tf.layers.depthwiseConv2d({ kernelSize: 2 }),
+          tf.layers.separableConv2d({ filters: 4, kernelSize: 3, padding: "same" }),
+          tf.layers.maxPooling2d({ poolSize: 2 }),
+          tf.layers.upSampling2d({ size: [2, 2], interpolation: "bilinear" }),
+          tf.layers.conv2dTranspose({ filters: 2, kernelSize: 3, strides: 2 }),
+          tf.layers.zeroPadding2d(),
+          tf.layers.layerNormalization(),
+          tf.layers.flatten(),
+          dense({ units: 6 }),
+          tf.layers.reshape({ targetShape: [3, 2] }),
+          tf.layers.bidirectional({ layer: gru({ units: 2 }), mergeMode: "sum" }),
         ],
       }),
   ],
@@ -111,6 +135,14 @@ describe("tfjs files", () => {
       });
     },
   );
+
+  it("the list of layers that tfjs has is that of tfjs", () => {
+    const theirs = Object.keys(tf.serialization.SerializationMap.getMap().classNameMap);
+    const cells = ["GRUCell", "LSTMCell", "SimpleRNNCell"];
+    const both = [...layerKinds.keys(), ...cells].filter((name) => theirs.includes(name));
+    expect(both.filter((name) => !TFJS_LAYERS.has(name))).toEqual([]);
+    expect([...TFJS_LAYERS].filter((name) => !both.includes(name))).toEqual([]);
+  });
 
   it("a topology in the words of Keras 3 is put into those of tfjs", async () => {
     const policy = { module: "keras", class_name: "DTypePolicy", config: { name: "float32" } };
