@@ -2,8 +2,9 @@ import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { WasmModule } from "../kernels/load.ts";
 import { evaluate, type ModelEvaluateOptions, type ModelEvaluation } from "./evaluate.ts";
-import { type FitResult, train } from "./fit.ts";
+import { train } from "./fit.ts";
 import type { FitOptions } from "./fit-options.ts";
+import type { FitResult } from "./loop.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
 import { type Arrays, countOf, listOf, type MultiSamples, type Samples } from "./samples.ts";
@@ -26,6 +27,8 @@ export type CompileOptions = z.input<typeof Options> & {
 
 /** A network with its weights, ready to train and to score. After `dispose`, every call throws UNAVAILABLE. */
 export interface Model {
+  /** Which engine computes it. */
+  readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
   /** The LayersModel JSON that it was compiled from, without its wrapping: `{ class_name, config }`. */
   readonly topology: unknown;
@@ -92,6 +95,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   }
 
   return {
+    engine: "starling",
     topology: model,
     layout: plan.layout,
     parameters: plan.parameters,

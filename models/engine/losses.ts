@@ -3,6 +3,7 @@ import { FleetError } from "../../protocol/errors.ts";
 import type { Kernels } from "../kernels/load.ts";
 import type { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
+import type { Ends, Targets } from "./samples.ts";
 
 const fromLogits = z.boolean().default(false);
 const PLAIN = ["mse", "mae", "logCosh", "poisson", "kld", "cosineSimilarity"] as const;
@@ -27,7 +28,7 @@ export const Loss = z.union([
 export type Loss = z.infer<typeof Loss>;
 
 /** One loss for every output, or one each. */
-export const Losses = z.union([Loss.transform((loss) => [loss]), z.array(Loss).min(1)]);
+export const Losses = z.union([Loss.transform((loss) => [loss]), z.array(Loss).min(1).readonly()]);
 
 const NAMES: readonly string[] = [...PLAIN, "huber", ...CROSS];
 
@@ -54,16 +55,6 @@ export function lossProblem(given: unknown): FleetError {
   return new FleetError("BAD_INPUT", `a loss is a name or { name, ... }, one of ${NAMES.join(", ")}`);
 }
 
-/** The targets of one output, as its loss wants them. */
-export interface Targets {
-  /** Floats of one sample. */
-  readonly size: number;
-  /** Where a target is the number of a class: how many classes there are. */
-  readonly classes: number | null;
-  /** The buffer in the arena, of `batch` samples. */
-  at(batch: number): Float32Array;
-}
-
 /** One loss each. Throws BAD_INPUT where losses and outputs do not fit. */
 export function lossPerOutput(outputs: number, losses: readonly Loss[]): readonly Loss[] {
   if (losses.length === outputs) return losses;
@@ -74,7 +65,7 @@ export function lossPerOutput(outputs: number, losses: readonly Loss[]): readonl
   );
 }
 
-export function targetsFor({ outputs }: Machine, losses: readonly Loss[]): readonly Targets[] {
+export function targetsFor({ outputs }: Pick<Ends, "outputs">, losses: readonly Loss[]): readonly Targets[] {
   const each = lossPerOutput(outputs.length, losses);
   return outputs.map(({ size, shape, targetsAt, classesAt }, i) =>
     each[i]!.name === "sparseCategoricalCrossentropy"

@@ -55,7 +55,7 @@ export const concatenate: LayerKind = (layer) => {
             to += own * 4;
           }
           if (alongTime) joinMasks(site, batch);
-          else mergeMasks(site, batch);
+          else mergeMasks(site, batch * outputShape[0]!);
         },
         backward(batch) {
           const count = batch * outer;
@@ -73,6 +73,7 @@ export const concatenate: LayerKind = (layer) => {
             kernels.copy(to, rows.inputs[i]!, widths[i]!);
             to += widths[i]! * 4;
           }
+          mergeMasks(site, 1);
         },
       };
     },

@@ -63,7 +63,7 @@ function bindAverage({ kernels, inputs, output, rows, state }: Site, T: number, 
       kernels.meanOverTimeBackward(output.gradient, input.mask, input.gradient, batch, T, C);
     },
     step() {
-      kernels.meanStep(rows.inputs[0]!, state, rows.output, C);
+      kernels.meanStep(rows.inputs[0]!, input.mask, state, rows.output, C);
     },
   } satisfies BoundLayer;
 }

@@ -52,13 +52,14 @@ function merging(operation: Operation): LayerKind {
         return {
           forward(batch) {
             whole.forward(batch * size, batch);
-            mergeMasks(site, batch);
+            mergeMasks(site, batch * outputShape[0]!);
           },
           backward(batch) {
             whole.backward(batch * size, batch);
           },
           step() {
             apply(operation, kernels, rows.inputs, rows.output, channels);
+            mergeMasks(site, 1);
           },
         } satisfies BoundLayer;
       },
@@ -76,10 +77,9 @@ export function checkCount({ name, className, inputShapes }: LayerConfig, count:
   );
 }
 
-/** A step counts where it counts in every input that has a mask. */
-export function mergeMasks({ kernels, inputs, output }: Site, batch: number): void {
+/** Of `n` steps, one counts where it counts in every input that has a mask. */
+export function mergeMasks({ kernels, inputs, output }: Site, n: number): void {
   if (output.mask === 0) return;
-  const n = batch * output.shape[0]!;
   let first = true;
   for (const { mask } of inputs) {
     if (mask === 0) continue;

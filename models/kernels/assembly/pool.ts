@@ -265,11 +265,15 @@ function shareOf(mask: usize, t: i32): f32 {
   return count > 0 ? <f32>1 / <f32>count : 0;
 }
 
-/** One more row (C) of a stream: state (C+1) is the mean so far and the count; y (C) = the new mean. */
-export function meanStep(row: usize, state: usize, y: usize, c: i32): void {
-  const count: f32 = load<f32>(state + at(c)) + 1;
+/**
+ * One more row (C) of a stream: state (C+1) is the mean so far and the count; y (C) = the new mean. A row whose mask (one float; or 0: counts)
+ * is zero changes nothing.
+ */
+export function meanStep(row: usize, mask: usize, state: usize, y: usize, c: i32): void {
+  const counts = mask == 0 || load<f32>(mask) != 0;
+  const count: f32 = load<f32>(state + at(c)) + (counts ? 1 : 0);
   store<f32>(state + at(c), count);
-  const share = splat(<f32>1 / count);
+  const share = splat(counts ? <f32>1 / count : 0);
   for (let k = 0; k < c; k += 4) {
     const lanes = min(4, c - k);
     const mean = ld(state + at(k), lanes);

@@ -81,7 +81,7 @@ describe("pooling", () => {
 
   it("of equal values the first is the winner, as in tfjs", async () => {
     // Whole weights and inputs: sums are exact, so that there are ties at all. Each place has a weight of its own.
-    const whole = (size: number) => Float32Array.from({ length: size }, (_, i) => ((i * 7) % 3) - 1);
+    const whole = (size: number) => randomFloats(size, size).map((value) => Math.round(value));
     for (const config of [
       { poolSize: 2, strides: 2 },
       { poolSize: 3, strides: 1 },
@@ -93,6 +93,16 @@ describe("pooling", () => {
       ];
       await expectSameAsTfjs(tf.sequential({ layers }), { inputs: whole, weights: whole });
     }
+  });
+
+  it("places in no window have no gradient from it, whatever the buffer held before", async () => {
+    const x = tf.input({ shape: [5, 7, 2] });
+    const h = tf.layers.dense({ units: 5 }).apply(x) as tf.SymbolicTensor;
+    // The pool's input gradient is the buffer in which that of the other consumer is added up.
+    const outputs = [maxPooling2d({ poolSize: 2 }), tf.layers.dense({ units: 3 })].map(
+      (consumer) => consumer.apply(h) as tf.SymbolicTensor,
+    );
+    await expectSameAsTfjs(tf.model({ inputs: x, outputs }));
   });
 
   it("a layer that only scores keeps no winners and gives the same", async () => {
