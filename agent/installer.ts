@@ -216,7 +216,8 @@ export function openInstaller(options: InstallerOptions): Installer {
       const { code, message } = asFleetError(error, "CORRUPT");
       const again = worthRetrying(code);
       log.warn({ code, version: version.number, again }, `a version could not be installed: ${message}`);
-      if (!again) watch({ kind: "failed", sha256: version.sha256, code, message });
+      // Too little data may last for hours: the rounds of that time need not wait for this device.
+      if (!again || code === "UNAVAILABLE") watch({ kind: "failed", sha256: version.sha256, code, message });
       if (report?.code !== code || report.version.sha256 !== version.sha256) {
         const said = message.slice(0, messageLength);
         await tell({ kind: "status", task, state: "failed", version, code, message: said });

@@ -39,7 +39,9 @@ export function parseSample(text: string, form: LineForm): Sample {
   }
   const { names } = form;
   if (names === undefined) throw bad("it is an object, and the lines before it were arrays");
-  // Other keys than the channels' may come and go; a channel that is not named is missing.
+  // Other keys than the channels' may come and go; a channel that is not named is missing. A line without any is of another device.
+  if (!names.some((name) => Object.hasOwn(value, name)))
+    throw bad(`it names none of the channels ${listed(names)}`);
   for (let c = 0; c < values.length; c++) values[c] = numberOf(value[names[c]!] ?? null, `"${names[c]}"`);
   return { values, atMs: timeOf(value[timeKey]) };
 }
@@ -66,8 +68,16 @@ function numberOf(value: unknown, what: string): number {
 function timeOf(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   const atMs = typeof value === "number" ? value : typeof value === "string" ? Date.parse(value) : Number.NaN;
-  if (!Number.isFinite(atMs)) throw bad(`"${timeKey}" is no time: give milliseconds since 1970 or ISO 8601`);
+  if (!(Math.abs(atMs) <= latestMs))
+    throw bad(`"${timeKey}" is no time: give milliseconds since 1970 or ISO 8601`);
   return atMs;
+}
+
+/** The last millisecond that a Date can be. */
+const latestMs = 8.64e15;
+
+function listed(names: readonly string[]): string {
+  return names.length > 8 ? `${names.slice(0, 8).join(", ")}, ...` : names.join(", ");
 }
 
 function bad(what: string): FleetError {

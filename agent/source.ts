@@ -20,8 +20,8 @@ export interface Source {
   readonly seekable: boolean;
   /** Live rows wait until the task is serving. */
   readonly hold: boolean;
-  /** The window as it was before `row`, which then follows the rows that are pushed; undefined where the source can't know it. */
-  before(row: number, capacity: number): RecentData | undefined;
+  /** The window as it was before `row`, as far as the source can know it, which then follows the rows that are pushed. Called once. */
+  before(row: number, capacity: number): RecentData;
   /** Live rows from `from` on, until the source ends or the signal aborts. */
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }

@@ -29,9 +29,9 @@ export function startingPoint(
   };
 }
 
-/** The window with what came before the first row to be read: from the source where it can say it, else from the state folder. */
+/** The window with what came before the first row to be read: from the state folder where the source can't be read again, else from the source. */
 export async function openRecent(options: {
-  readonly source: Pick<Source, "before" | "channels">;
+  readonly source: Pick<Source, "before" | "channels" | "seekable">;
   readonly row: number;
   readonly capacity: number;
   readonly state: Pick<StateFolder, "readRecent">;
@@ -39,17 +39,18 @@ export async function openRecent(options: {
 }): Promise<RecentData> {
   const { source, row, capacity, state, log } = options;
   const { channels } = source;
-  const known = source.before(row, capacity);
-  if (known !== undefined) return known;
-  const recent = ringData({ channels, capacity });
-  const kept = await state.readRecent();
-  if (kept?.channels === channels) recent.fill(kept.values);
-  else if (kept !== undefined)
+  const kept = source.seekable ? undefined : await state.readRecent();
+  if (kept?.channels === channels) {
+    const recent = ringData({ channels, capacity });
+    recent.fill(kept.values);
+    return recent;
+  }
+  if (kept !== undefined)
     log.warn(
       { before: kept.channels, now: channels },
       "the recent data on disk have another number of channels; the agent starts without them",
     );
-  return recent;
+  return source.before(row, capacity);
 }
 
 /** The detector that scored before the restart. Undefined where there was none, or where it can't be had again: then it is fetched anew. */

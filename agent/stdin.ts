@@ -1,19 +1,24 @@
 import type { Readable } from "node:stream";
+import { readSeries } from "../models/data/read.ts";
 import { FleetError } from "../protocol/errors.ts";
 import type { Clock } from "./clock.ts";
+import { freeMemory } from "./free-memory.ts";
 import { type Line, lineReader } from "./line-reader.ts";
 import type { Log } from "./log.ts";
+import { ringData } from "./recent-data.ts";
 import { formOf, type LineForm, parseSample, type Sample } from "./sample-line.ts";
 import type { Batch, Source } from "./source.ts";
 
 /**
  * JSON lines: an array of numbers or null, or an object of them by channel (then with an optional time "t"). The first good line fixes the
- * channels and their order, unless `channels` names them. Any other line is counted, logged with its number, and left out.
+ * channels and their order, unless `channels` or the history names them. Any other line is counted, logged with its number, and left out.
  */
 export interface StdinOptions {
   readonly kind: "stdin";
   readonly input: Readable;
   readonly channels?: readonly string[] | undefined;
+  /** A file of data recorded before, with the same channels: fills the window at once and is not scored. */
+  readonly history?: string | undefined;
 }
 
 /** 512 channels of 25 characters, with names as long again. */
@@ -21,15 +26,19 @@ const maxLineBytes = 64 * 1024;
 /** Bad lines that are logged one by one; after them, every thousandth. */
 const loggedLines = 20;
 
-/** Waits for the first good line where the channels are not named. Throws BAD_INPUT where the input ends before it. */
+/**
+ * Waits for the first good line where the channels are not named. Throws BAD_INPUT where the input ends before it, and for a history that
+ * can't be read or has other channels.
+ */
 export async function openStdin(
-  { input, channels }: StdinOptions,
+  { input, channels, history }: StdinOptions,
   {
     clock,
     log,
     signal,
   }: { readonly clock: Clock; readonly log: Log; readonly signal?: AbortSignal | undefined },
 ): Promise<Source> {
+  let past = history === undefined ? undefined : await readHistory(history, { channels, signal });
   const lines = readLines(input, signal);
   let bad = 0;
   const refuse = (number: number, reason: string) => {
@@ -55,7 +64,8 @@ export async function openStdin(
   let form: LineForm | undefined;
   let waiting: Sample[] = [];
   // With named channels either kind of line will do; the named ones are looked up in objects.
-  if (channels !== undefined) form = { kind: "object", channels: channels.length, names: channels };
+  const named = channels ?? past?.names;
+  if (named !== undefined) form = { kind: "object", channels: named.length, names: named };
   while (form === undefined) {
     const next = await lines.next();
     if (next.done)
@@ -79,7 +89,13 @@ export async function openStdin(
     names: known.names,
     seekable: false,
     hold: false,
-    before: () => undefined,
+    before(_row, capacity) {
+      const recent = ringData({ channels: known.channels, capacity });
+      if (past !== undefined) recent.fill(past.values);
+      past = undefined; // copied: a device need not hold it twice
+      freeMemory();
+      return recent;
+    },
     async *batches({ signal: stop }) {
       const end = () => void input.destroy();
       stop.addEventListener("abort", end);
@@ -98,6 +114,23 @@ export async function openStdin(
       }
     },
   };
+}
+
+async function readHistory(
+  file: string,
+  {
+    channels,
+    signal,
+  }: { readonly channels: readonly string[] | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<{ readonly names: readonly string[]; readonly values: Float32Array }> {
+  const { names, values } = await readSeries(file, { signal });
+  if (channels !== undefined && channels.join("\n") !== names.join("\n")) {
+    throw new FleetError(
+      "BAD_INPUT",
+      `${file} has the channels ${names.join(", ")}, not ${channels.join(", ")}: give the history of this device`,
+    );
+  }
+  return { names, values };
 }
 
 async function* readLines(input: Readable, signal: AbortSignal | undefined): AsyncGenerator<Line[]> {

@@ -12,6 +12,10 @@ interface Entry {
 
 /** Every benchmark is one file, loaded only when it is asked for. */
 const entries: Readonly<Record<string, Entry>> = {
+  engine: {
+    summary: "our engine against tfjs, onnxruntime, PyTorch and Keras: training, scoring, memory",
+    load: async () => (await import("./engine.ts")).engineBench,
+  },
   round: {
     summary:
       "duration, bytes and parts of a federated round, with real agents and with the coordinator alone",

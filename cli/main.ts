@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command } from "commander";
+import { nearest } from "../protocol/nearest.ts";
 import type { CommandSpec } from "./command.ts";
-import { nearest } from "./config/nearest.ts";
 import { exitCodes, runCommand } from "./program.ts";
 import { realTerminal } from "./terminal.ts";
 import { version } from "./version.ts";

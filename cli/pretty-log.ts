@@ -1,5 +1,5 @@
 import type { Terminal } from "./command.ts";
-import { type Color, painter } from "./terminal.ts";
+import { type Color, painter, printable } from "./terminal.ts";
 
 const names: Readonly<Record<number, readonly [string, Color]>> = {
   20: ["debug", "dim"],
@@ -28,7 +28,7 @@ export function prettyLog({ stderr, colors }: Pick<Terminal, "stderr" | "colors"
       );
       const clock = new Date(time).toTimeString().slice(0, 8);
       stderr.write(
-        `${paint("dim", clock)} ${paint(color, name.padEnd(5))} ${msg ?? ""} ${paint("dim", rest.join(" "))}`.trimEnd() +
+        `${paint("dim", clock)} ${paint(color, name.padEnd(5))} ${printable(msg ?? "")} ${paint("dim", printable(rest.join(" ")))}`.trimEnd() +
           `\n${err === undefined ? "" : `${err.stack ?? err.message}\n`}`,
       );
     },

@@ -15,6 +15,11 @@ export function painter(colors: boolean): Paint {
   return (color, text) => (colors ? `\u001b[${codes[color]}m${text}\u001b[0m` : text);
 }
 
+/** Text that came from a device, for a terminal: control characters could do anything to it. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, "?");
+}
+
 /** What a command answers: one JSON value on stdout with --json, or else text for people. */
 export function answer(
   { stdout }: Terminal,

@@ -1,10 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { TaskView, VersionView } from "../protocol/api.ts";
 import { FleetError } from "../protocol/errors.ts";
-import { decodeFrame, encodeFrame, type Frame, type VersionHeader } from "../protocol/frame.ts";
-import type { Chunk, Request, Running } from "../protocol/messages.ts";
+import type { Chunk, Request } from "../protocol/messages.ts";
 import type { TaskSpec } from "../protocol/task.ts";
-import { type Average, openAverage } from "./average.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Fleet } from "./fleet.ts";
 import { type History, openHistory } from "./history.ts";
@@ -15,27 +13,8 @@ import type { Log } from "./log.ts";
 import { createMessenger, type Send } from "./messenger.ts";
 import { openPreparation } from "./preparation.ts";
 import type { Registry } from "./registry.ts";
-import {
-  chooseCohort,
-  isOver,
-  openRound,
-  type Receipt,
-  type Round,
-  type RoundEffect,
-  type RoundEvent,
-  resume,
-  step,
-  unanswered,
-} from "./round.ts";
-import {
-  declineWrite,
-  lateWrite,
-  loadRound,
-  receiptWrite,
-  saveWrites,
-  streams,
-  viewRound,
-} from "./round-record.ts";
+import { chooseCohort, isOver, type Plan, unanswered } from "./round.ts";
+import { openRoundRunner } from "./round-runner.ts";
 import type { Page } from "./view.ts";
 
 export interface ConductorOptions {
@@ -59,7 +38,7 @@ export interface ConductorOptions {
 }
 
 /**
- * Leads one task through its rounds: takes what devices ask, steps the round, and runs the effects, one thing after the other. Everything that
+ * Leads one task through its rounds: takes what devices ask, opens a round when enough of them are there, and tells them what they need. All that
  * changes the round goes through `inOrder`, so no two steps ever see the same round.
  */
 export interface Conductor extends History {
@@ -82,16 +61,10 @@ const inviteAgainMs = 5_000;
 
 export async function openConductor(options: ConductorOptions): Promise<Conductor> {
   const { task, journal, blobs, registry, fleet, incoming, log, now, onChange } = options;
-  let round: Round | undefined = await loadRound(journal, task.id);
-  let base: Frame<VersionHeader> | undefined;
-  let average: Average | undefined;
-  let nextRoundMs = 0;
   let queue: Promise<unknown> = Promise.resolve();
   let closed = false;
   /** When a device was last invited to the open round; Infinity once it has accepted. */
   const invitedMs = new Map<string, number>();
-  /** Weights of updates that have passed the gate and wait for their `add`. */
-  const passed = new Map<string, Float32Array>();
 
   const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
     if (closed) return Promise.reject(new FleetError("ABORTED", "the coordinator is closing"));
@@ -110,112 +83,17 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
   /** Every round that closed has made one version, and version 1 was there before them. */
   const roundsDone = () => (registry.latest()?.number ?? 1) - 1;
 
+  const tellAll = () => {
+    for (const { device } of fleet.views()) sendWant(device);
+    onChange({ kind: "version" });
+  };
   const sendWant = (device: string) => messenger.want(device, registry.latest()?.signed ?? null, phase());
+  const runner = await openRoundRunner({ ...options, messenger, published: tellAll });
   const invite = (device: string) => {
-    if (round?.phase !== "collecting") return;
+    const { present } = runner;
+    if (present?.phase !== "collecting") return;
     invitedMs.set(device, now());
-    messenger.invite(device, round, now());
-  };
-
-  // ---- the round ----
-
-  const handle = async (event: RoundEvent): Promise<void> => {
-    if (round === undefined) return;
-    const next = step(round, event, now());
-    const changed = next.effects.length > 0;
-    round = next.round;
-    await runAll(next.effects);
-    if (changed) onChange({ kind: "round" });
-  };
-
-  /** The device has passed the gate by now: whatever fails here is our own fault, and the round in memory is ahead of the journal. */
-  const runAll = async (effects: readonly RoundEffect[]): Promise<void> => {
-    try {
-      for (const effect of effects) await run(effect);
-    } catch (cause) {
-      throw new Error(`round ${round?.number} of task ${task.id} can't go on: ${(cause as Error).message}`, {
-        cause,
-      });
-    }
-  };
-
-  const run = async (effect: RoundEffect): Promise<void> => {
-    const present = round!;
-    switch (effect.kind) {
-      case "record":
-        await journal.write([receiptWrite(present, effect.receipt)]);
-        await options.checkpoint?.("receipt");
-        return;
-      case "record-decline":
-        await journal.write([declineWrite(present, effect.device, effect.code)]);
-        return;
-      case "record-late":
-        await journal.write([lateWrite(present, effect.device)]);
-        return;
-      case "save":
-        await journal.write(saveWrites(present));
-        await options.checkpoint?.(present.phase);
-        if (isOver(present)) await finish(present);
-        return;
-      case "add":
-        return addToAverage(effect.receipt);
-      case "store":
-        return messenger.stored(effect.device, effect.xfer);
-      case "refuse":
-        return messenger.refused(effect.device, effect.xfer, new FleetError("STALE_ROUND", effect.message));
-      case "cancel":
-        for (const device of effect.devices) messenger.cancel(device, present, effect.message);
-        return;
-      case "aggregate":
-        return aggregate(present);
-      case "publish":
-        for (const { device } of fleet.views()) sendWant(device);
-        onChange({ kind: "version" });
-        return handle({ kind: "published" });
-    }
-  };
-
-  const addToAverage = async ({ sha256, samples }: Receipt): Promise<void> => {
-    average ??= await openAverage((await baseFrame()).weights.length);
-    const delta = passed.get(sha256) ?? decodeFrame(await blobs.get(sha256)).weights;
-    passed.delete(sha256);
-    average.add(delta, samples);
-  };
-
-  const baseFrame = async (): Promise<Frame<VersionHeader>> => {
-    base ??= await registry.frame(round!.base.sha256);
-    return base;
-  };
-
-  const aggregate = async (present: Round): Promise<void> => {
-    const startedMs = performance.now();
-    const { header, weights } = await baseFrame();
-    const { layout, topology, statistics } = header;
-    const frame = encodeFrame<VersionHeader>(
-      { kind: "version", layout, topology, statistics },
-      average!.apply(weights),
-    );
-    const version = await registry.publish(frame, { base: present.base.sha256, round: present.number });
-    await options.checkpoint?.("version");
-    const running: Running = { number: version.number, sha256: version.sha256 };
-    await handle({ kind: "aggregated", version: running, aggregateMs: performance.now() - startedMs });
-  };
-
-  /** Puts away what only an open round needs. */
-  const finish = async (present: Round): Promise<void> => {
-    average = undefined;
-    base = undefined;
-    passed.clear();
-    invitedMs.clear();
-    if (present.phase === "aborted") {
-      nextRoundMs = now() + task.round.retryMs;
-      log.warn({ task: task.id, round: present.number, reason: present.reason }, "round aborted");
-    } else log.info({ ...summary(present) }, "round closed");
-    const old = present.number - task.round.keepUpdates;
-    for (const { value } of await journal.read(streams.receipts(task.id), { label: String(old) })) {
-      await blobs.remove((value as Receipt).sha256);
-    }
-    onChange({ kind: "task" });
+    messenger.invite(device, present, now());
   };
 
   // ---- from one round to the next ----
@@ -223,31 +101,30 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
   /** Does whatever can be done next; called whenever something may have changed. */
   const advance = async (): Promise<void> => {
     if (registry.latest() === undefined && !(await prepare())) return;
-    if (round !== undefined && !isOver(round)) return;
-    if (phase() === "serving" || now() < nextRoundMs) return;
+    const before = runner.present;
+    if (before !== undefined && !isOver(before)) return;
+    if (phase() === "serving" || now() < runner.nextMs) return;
     const ready = fleet.online(preparation.channels);
     if (ready.length < task.minDevices) return;
     const latest = registry.latest()!;
     const openedMs = now();
-    const opened = openRound({
+    const plan: Plan = {
       ...chooseCohort({ spec: task.round, ready, random: options.random }),
       task: task.id,
-      number: (round?.number ?? 0) + 1,
+      number: (before?.number ?? 0) + 1,
       nonce: randomBytes(16).toString("hex"),
       base: { number: latest.number, sha256: latest.sha256 },
       floor: task.round.floor,
       graceMs: task.round.graceMs,
       openedMs,
       deadlineMs: openedMs + task.round.deadlineMs,
-    });
-    round = opened.round;
-    await runAll(opened.effects);
-    log.info(
-      { task: task.id, round: round.number, invited: round.cohort.length, base: latest.number },
-      "round opened",
-    );
+    };
+    invitedMs.clear();
+    await runner.open(plan);
+    const { number, cohort } = plan;
+    log.info({ task: task.id, round: number, invited: cohort.length, base: latest.number }, "round opened");
     onChange({ kind: "round" });
-    for (const device of round.cohort) invite(device);
+    for (const device of cohort) invite(device);
   };
 
   /** True once there is a version 1 to start from. */
@@ -256,8 +133,7 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     const made = await preparation.advance();
     if (made) {
       await options.checkpoint?.("first-version");
-      for (const { device } of fleet.views()) sendWant(device);
-      onChange({ kind: "version" });
+      tellAll();
     }
     if (phase() !== before) onChange({ kind: "task" });
     return made;
@@ -273,20 +149,19 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     messenger,
     now,
     round: {
-      present: () => round,
-      layout: async () => (await baseFrame()).header.layout,
+      present: () => runner.present,
+      layout: runner.layout,
       async accept(receipt, delta) {
-        passed.set(receipt.sha256, delta);
-        await handle({ kind: "update", receipt });
+        await runner.accept(receipt, delta);
         await advance();
       },
-      late: (receipt) => handle({ kind: "update", receipt }),
+      late: (receipt) => runner.handle({ kind: "update", receipt }),
       async refused(device, offer, error, ofThisRound) {
         fleet.refused(device, error.code);
         onChange({ kind: "device", device });
         log.warn({ device, round: offer.round, code: error.code }, `update refused: ${error.message}`);
         if (!ofThisRound) return;
-        await handle({ kind: "decline", device, code: error.code });
+        await runner.handle({ kind: "decline", device, code: error.code });
         await advance();
       },
     },
@@ -315,16 +190,16 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
           );
         return onChange({ kind: "device", device });
       case "accept":
-        if (message.nonce === round?.nonce) invitedMs.set(device, Number.POSITIVE_INFINITY);
+        if (message.nonce === runner.present?.nonce) invitedMs.set(device, Number.POSITIVE_INFINITY);
         return;
       case "decline":
         return inOrder(async () => {
-          if (message.nonce !== round?.nonce) return;
+          if (message.nonce !== runner.present?.nonce) return;
           log.warn(
             { device, round: message.round, code: message.code },
             `device declined: ${message.message}`,
           );
-          await handle({ kind: "decline", device, code: message.code });
+          await runner.handle({ kind: "decline", device, code: message.code });
           await advance();
         });
       case "statistics":
@@ -336,12 +211,13 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
   };
 
   return {
-    resume: () => inOrder(async () => (round === undefined ? undefined : runAll(resume(round)))),
+    resume: () => inOrder(runner.resume),
     born: (device) =>
       inOrder(async () => {
         sendWant(device);
         preparation.born(device);
-        if (round !== undefined && unanswered(round).includes(device)) invite(device);
+        const { present } = runner;
+        if (present !== undefined && unanswered(present).includes(device)) invite(device);
         await advance();
       }),
     request,
@@ -351,11 +227,12 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     },
     tick: () =>
       inOrder(async () => {
-        await handle({ kind: "tick" });
+        await runner.handle({ kind: "tick" });
         await advance();
-        if (round?.phase !== "collecting") return;
+        const { present } = runner;
+        if (present?.phase !== "collecting") return;
         const online = new Set(fleet.online());
-        for (const device of unanswered(round)) {
+        for (const device of unanswered(present)) {
           if (online.has(device) && now() - (invitedMs.get(device) ?? 0) >= inviteAgainMs) invite(device);
         }
       }),
@@ -364,7 +241,7 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
       const version = latest === undefined ? null : { number: latest.number, sha256: latest.sha256 };
       return { task, phase: phase(), version, roundsDone: roundsDone() };
     },
-    ...openHistory(journal, task.id, () => round),
+    ...openHistory(journal, task.id, () => runner.present),
     async versions(page) {
       const devices = fleet.views();
       return (await registry.list(page)).map((version) => ({
@@ -378,29 +255,5 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
       closed = true;
       await queue;
     },
-  };
-}
-
-function summary(round: Round) {
-  const {
-    task,
-    round: number,
-    invited,
-    accepted,
-    declined,
-    late,
-    loss,
-    openedMs,
-    closedMs,
-  } = viewRound(round);
-  return {
-    task,
-    round: number,
-    invited: invited.length,
-    accepted: accepted.length,
-    declined: declined.length,
-    late: late.length,
-    loss,
-    durationMs: (closedMs ?? openedMs) - openedMs,
   };
 }

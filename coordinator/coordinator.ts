@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { AlertView, LiveEvent } from "../protocol/api.ts";
 import { decode, encode } from "../protocol/codec.ts";
 import { FleetError } from "../protocol/errors.ts";
-import type { Join } from "../protocol/join.ts";
+import { everyAddress, type Join } from "../protocol/join.ts";
 import { limits } from "../protocol/limits.ts";
 import { readPrivateKey } from "../protocol/manifest.ts";
 import { Alert, type AlertAck, Chunk, Heartbeat, Request, StateMessage } from "../protocol/messages.ts";
@@ -74,7 +74,7 @@ async function assemble(
   onOpen: (close: () => Promise<void>) => void,
 ): Promise<Coordinator> {
   const { stateDir, task, log, now = Date.now, random = Math.random } = options;
-  await mkdir(stateDir, { recursive: true });
+  await makeStateDir(stateDir);
   const lease = await openSqliteLeases({ folder: stateDir }).acquire("coordinator");
   onOpen(lease.release);
   const journal = await openSqliteJournal({ path: journalPath(stateDir), now });
@@ -298,7 +298,7 @@ const Endpoints = z.object({ mqttUrl: z.string() });
 export interface EnrollOptions {
   readonly stateDir: string;
   readonly device: string;
-  /** What the device connects to; without it, where the coordinator of this folder listened last. */
+  /** What the device connects to; without it, where the coordinator of this folder listened last, if that was one address. */
   readonly url?: string;
   readonly now?: () => number;
 }
@@ -306,12 +306,18 @@ export interface EnrollOptions {
 /** Enrolls a device from outside the coordinator's process, whether it runs or not. Throws BAD_INPUT. */
 export async function enrollDevice({ stateDir, device, url, now = Date.now }: EnrollOptions): Promise<Join> {
   if (url === undefined && !existsSync(journalPath(stateDir))) throw notStarted(stateDir);
-  await mkdir(stateDir, { recursive: true });
+  await makeStateDir(stateDir);
   const journal: Journal = await openSqliteJournal({ path: journalPath(stateDir), now });
   try {
     const known = await journal.get(endpointCell);
     const target = url ?? (known === undefined ? undefined : Endpoints.parse(known.value).mqttUrl);
     if (target === undefined) throw notStarted(stateDir);
+    if (url === undefined && everyAddress.test(target)) {
+      throw new FleetError(
+        "BAD_INPUT",
+        `the coordinator listens on every address of its machine (${target}): say with --url which one the device is to use, such as ${target.replace(everyAddress, "//192.0.2.10:")}`,
+      );
+    }
     const { publicKey } = await loadKeys(journal);
     return { url: target, device, token: await enroll(journal, device, now()), publicKey };
   } finally {
@@ -324,6 +330,11 @@ function notStarted(stateDir: string): FleetError {
     "BAD_INPUT",
     `no coordinator has run on ${stateDir} yet: check --state, start the coordinator first, or say where it will listen with --url`,
   );
+}
+
+/** For its owner alone: the key that signs versions lies there. */
+async function makeStateDir(stateDir: string): Promise<void> {
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
 }
 
 function journalPath(stateDir: string): string {

@@ -13,6 +13,9 @@ export interface GateRules {
 /** A weight that moves this far in one round is a broken device's; and the exact sum can't overflow below 2^20 such updates. */
 export const maxChange = 2 ** 10;
 
+/** Data is clipped to some standard deviations before it is trained on. Means over samples and devices must stay finite. */
+const maxLoss = 1e30;
+
 /** Room for a frame's header beside its weights, bytes. */
 const headerRoom = 16 * 1024;
 
@@ -52,6 +55,8 @@ export function checkOffer(offer: Offer, device: string, round: Plan, rules: Gat
       `${offer.samples} samples are over the limit of ${rules.maxSamples} for one update`,
     );
   }
+  if (Math.max(Math.abs(offer.loss), Math.abs(offer.heldBackLoss)) > maxLoss)
+    throw new FleetError("OVER_WEIGHT", "the update claims a loss beyond all reason");
   const maxBytes = layoutSize(rules.layout) * 4 + headerRoom;
   if (offer.manifest.size > maxBytes) {
     throw new FleetError(

@@ -15,12 +15,18 @@ export function openGathering(asked: readonly string[], deadlineMs: number): Gat
   return { nonce: randomBytes(16).toString("hex"), asked, deadlineMs, answers: new Map() };
 }
 
-/** Throws STALE_ROUND, FORBIDDEN, BAD_SHAPE, BAD_MESSAGE or NOT_FINITE. The first answer of a device counts. */
+export interface StatisticsRules {
+  readonly channels: number;
+  /** No device may count for more rows than it could for samples. */
+  readonly maxSamples: number;
+}
+
+/** Throws STALE_ROUND, FORBIDDEN, BAD_SHAPE, BAD_MESSAGE, NOT_FINITE or OVER_WEIGHT. The first answer of a device counts. */
 export function takeStatistics(
   gathering: Gathering,
   device: string,
   message: Statistics,
-  channels: number,
+  { channels, maxSamples }: StatisticsRules,
 ): Gathering {
   if (message.nonce !== gathering.nonce)
     throw new FleetError("STALE_ROUND", "these statistics were asked for earlier");
@@ -33,6 +39,8 @@ export function takeStatistics(
       `the statistics are for ${statistics.channels} channels, the task has ${channels}`,
     );
   }
+  if (statistics.count.some((rows) => rows > maxSamples))
+    throw new FleetError("OVER_WEIGHT", `the statistics are over more rows than the limit of ${maxSamples}`);
   if (gathering.answers.has(device)) return gathering;
   return { ...gathering, answers: new Map([...gathering.answers, [device, message.values]]) };
 }

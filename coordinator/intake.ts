@@ -37,7 +37,10 @@ export interface IntakeOptions {
 /** The way of an update from its offer over its chunks to the gate. Whatever a device sends ends in an answer to it, never in a throw. */
 export interface Intake {
   offer(device: string, offer: Offer): Promise<void>;
-  /** Stores one chunk. The offer whose last chunk it was, to be handed to `complete`; throws BAD_HASH for a damaged chunk. */
+  /**
+   * Stores one chunk. The offer whose last chunk it was, to be handed to `complete`; throws BAD_HASH for a damaged chunk, NOT_FOUND for one
+   * that was never offered.
+   */
   chunk(device: string, xfer: string, chunk: Chunk): Promise<Offer | undefined>;
   complete(device: string, offer: Offer): Promise<void>;
 }
@@ -54,6 +57,8 @@ export function createIntake({
   round,
   now,
 }: IntakeOptions): Intake {
+  /** The last transfer of each device that was answered for good: the rest of its chunks may still be under way. */
+  const answered = new Map<string, string>();
   const rules = async () => ({ layout: await round.layout(), maxSamples: task.round.maxSamples });
   const receiptOf = (
     device: string,
@@ -101,6 +106,7 @@ export function createIntake({
   const turnAway = async (device: string, offer: Offer, error: unknown): Promise<void> => {
     if (!(error instanceof FleetError)) throw error;
     messenger.refused(device, offer.xfer, error);
+    answered.set(device, offer.xfer);
     await incoming.drop(device);
     const present = round.present();
     const ofThisRound =
@@ -109,6 +115,7 @@ export function createIntake({
   };
 
   const take = async (device: string, offer: Offer): Promise<void> => {
+    answered.set(device, offer.xfer);
     if (!(await admit(device, offer))) return incoming.drop(device);
     const bytes = await incoming.bytes(device);
     const delta = openUpdate(bytes, offer, await rules());
@@ -119,7 +126,10 @@ export function createIntake({
   return {
     async offer(device, offer) {
       try {
-        if (!(await admit(device, offer))) return;
+        if (!(await admit(device, offer))) {
+          answered.set(device, offer.xfer);
+          return;
+        }
         const have = await incoming.open(device, offer);
         if (chunksMissing(have, chunkCount(offer.manifest)) === 0) await take(device, offer);
         else messenger.open(device, offer.xfer, have);
@@ -129,8 +139,11 @@ export function createIntake({
     },
     async chunk(device, xfer, { index, data }) {
       const offer = await incoming.offer(device, xfer);
-      // The end of a transfer that was answered already: a device that does not know yet offers it again.
-      if (offer === undefined) return undefined;
+      if (offer === undefined) {
+        // The end of a transfer that was answered already: a device that does not know yet offers it again.
+        if (answered.get(device) === xfer) return undefined;
+        throw new FleetError("NOT_FOUND", "a chunk came of a transfer that was not offered: offer it first");
+      }
       const { have, complete } = await incoming.add(device, index, data);
       if (complete) return offer;
       messenger.open(device, xfer, have);

@@ -89,7 +89,9 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
       if (gathering?.asked.includes(device)) messenger.askStatistics(device, gathering.nonce);
     },
     answer(device, statistics) {
-      if (gathering !== undefined) gathering = takeStatistics(gathering, device, statistics, fixed!.channels);
+      if (gathering === undefined) return;
+      const rules = { channels: fixed!.channels, maxSamples: task.round.maxSamples };
+      gathering = takeStatistics(gathering, device, statistics, rules);
     },
   };
 }

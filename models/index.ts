@@ -1,4 +1,6 @@
 export * from "./data/folder.ts";
+export { type IdxArray, readIdx } from "./data/idx.ts";
+export { type NpyArray, readNpy, writeNpy } from "./data/npy.ts";
 export * from "./data/read.ts";
 export * from "./data/scaling.ts";
 export * from "./data/series.ts";
@@ -6,6 +8,7 @@ export * from "./data/windows.ts";
 export * from "./detectors/detector.ts";
 export * from "./detectors/open.ts";
 export * from "./detectors/topology.ts";
+export * from "./engine/files/index.ts";
 export * from "./engine/index.ts";
 export * from "./evaluation/evaluate.ts";
 export * from "./evaluation/ranking.ts";

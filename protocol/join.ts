@@ -13,6 +13,9 @@ export const Join = z.strictObject({
 });
 export type Join = z.infer<typeof Join>;
 
+/** Host and what is around it in a url that stands for every address of a machine: good to listen on, and nothing that a device elsewhere can connect to. */
+export const everyAddress = /\/\/(?:0\.0\.0\.0|\[::\]):/;
+
 const prefix = "starling-join-1.";
 
 export function formatJoin(join: Join): string {

@@ -8,6 +8,8 @@ import { TransferManifest } from "./transfer.ts";
 
 const count = z.int().nonnegative();
 const finite = z.number();
+/** What a Date can be: whoever shows it must not fail. */
+const timeMs = z.number().min(-8.64e15).max(8.64e15);
 const text = (max: number) => z.string().max(max);
 /** Grows by one at every start of an agent, kept in its state folder: tells a late death from a present one. */
 const bootSeq = z.int().positive();
@@ -83,7 +85,7 @@ export const Alert = z.object({
   event: z.string().regex(/^[0-9a-f]{16}$/),
   row: count,
   /** The sample's own time, milliseconds since 1970. */
-  atMs: finite,
+  atMs: timeMs,
   score: finite,
   threshold: finite,
   version: Running,

@@ -16,15 +16,17 @@ export const TrainingSpec = z.strictObject({
 export type TrainingSpec = z.infer<typeof TrainingSpec>;
 
 /** How a detector's scores become alarms, on the device. */
-export const AlarmSpec = z.strictObject({
-  /** Quantile of the scores of held-back normal data. */
-  quantile: z.number().gt(0.5).lt(1).default(0.999),
-  /** Rows of the causal moving average over the scores. */
-  smooth: z.int().positive().max(1000).default(10),
-  /** k of the last n rows over the threshold make an alarm. */
-  k: z.int().positive().max(64).default(3),
-  n: z.int().positive().max(64).default(5),
-});
+export const AlarmSpec = z
+  .strictObject({
+    /** Quantile of the scores of held-back normal data. */
+    quantile: z.number().gt(0.5).lt(1).default(0.999),
+    /** Rows of the causal moving average over the scores. */
+    smooth: z.int().positive().max(1000).default(10),
+    /** k of the last n rows over the threshold make an alarm. */
+    k: z.int().positive().max(64).default(3),
+    n: z.int().positive().max(64).default(5),
+  })
+  .refine(({ k, n }) => k <= n, { path: ["k"], message: "k of the last n rows can't be with k over n" });
 export type AlarmSpec = z.infer<typeof AlarmSpec>;
 
 /** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */
@@ -69,7 +71,7 @@ export const RoundSpec = z.strictObject({
     .default(1_000_000),
   /** The updates of so many past rounds are kept, so that a sum can be checked; older ones are deleted. */
   keepUpdates: z.int().nonnegative().default(3),
-  /** Pause after an aborted round. */
+  /** Pause after an aborted round, doubled with each further one in a row, to sixteen times. */
   retryMs: z.int().min(10).max(3_600_000).default(5_000),
 });
 export type RoundSpec = z.infer<typeof RoundSpec>;

@@ -17,11 +17,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Of both builds together. */
+/** Of each build: a process loads one of them. */
 const LIMIT_BYTES = 200 * 1024;
 const BUILDS = { plain: [], relaxed: ["--enable=relaxed-simd"] };
 const OPTIONS = [
-  "-O3",
+  "-O3s",
   "--converge",
   "--noAssert",
   "--runtime=stub",
@@ -50,8 +50,8 @@ try {
     execFileSync(process.execPath, args, { stdio: "inherit", cwd: sources });
     return { name, wasm: readFileSync(file), declarations: file.replace(/wasm$/, "d.ts") };
   });
-  const bytes = built.reduce((sum, { wasm }) => sum + wasm.length, 0);
-  if (bytes > LIMIT_BYTES) throw new Error(`kernels are ${bytes} bytes, the limit is ${LIMIT_BYTES}`);
+  const bytes = Math.max(...built.map(({ wasm }) => wasm.length));
+  if (bytes > LIMIT_BYTES) throw new Error(`the kernels are ${bytes} bytes, the limit is ${LIMIT_BYTES}`);
   const sizes = built.map(({ name, wasm }) => `${name} ${wasm.length} bytes`).join(", ");
   const lines = [
     "// Written by scripts/build-kernels.mjs from models/kernels/assembly; not in git.",

@@ -98,8 +98,9 @@ export function agentCommand(trainerUrl?: URL) {
         what: "replay a recording, one row a second",
       },
       {
-        command: "read-sensors | starling agent --join-file pump-1.join --state ./pump-1 --source -",
-        what: "live data, one JSON array or object a line",
+        command:
+          "read-sensors | starling agent --join-file pump-1.join --state ./pump-1 --source - --history normal.csv",
+        what: "live data, one JSON array or object a line, trained on a recording from the start",
       },
       {
         command:
@@ -120,7 +121,7 @@ export function agentCommand(trainerUrl?: URL) {
         join,
         stateDir: options.state,
         source: live
-          ? { kind: "stdin", input: process.stdin }
+          ? { kind: "stdin", input: process.stdin, ...(history !== undefined && { history }) }
           : {
               kind: "replay",
               file: options.source,
@@ -175,15 +176,9 @@ async function joinText({ join, joinFile }: AgentCommandOptions): Promise<string
   }
 }
 
-function refuseTogether({ hold, history, exitWithParent }: AgentCommandOptions, live: boolean): void {
+function refuseTogether({ hold, exitWithParent }: AgentCommandOptions, live: boolean): void {
   if (!live) return;
-  const other = hold
-    ? "--hold"
-    : history !== undefined
-      ? "--history"
-      : exitWithParent
-        ? "--exit-with-parent"
-        : undefined;
+  const other = hold ? "--hold" : exitWithParent ? "--exit-with-parent" : undefined;
   if (other !== undefined)
     throw new FleetError(
       "BAD_INPUT",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { everyAddress } from "../../protocol/join.ts";
 import { TaskSpec } from "../../protocol/task.ts";
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
@@ -126,6 +127,9 @@ export const coordinatorCommand = command({
       const ready: Ready = { ready: true, mqtt, http, pid: process.pid };
       terminal.stdout.write(`${JSON.stringify(ready)}\n`);
     } else {
+      const address = everyAddress.test(mqtt)
+        ? ` --url ${mqtt.replace(everyAddress, "//THIS-MACHINE:")}`
+        : "";
       const paint = painter(terminal.colors && terminal.stdout.isTTY === true);
       terminal.stdout.write(
         [
@@ -134,9 +138,9 @@ export const coordinatorCommand = command({
           `  HTTP interface at   ${paint("bold", http)}`,
           "",
           "Next, enroll a device and start its agent:",
-          `  starling enroll pump-1 --state ${options.state} --out .`,
+          `  starling enroll pump-1 --state ${options.state} --out .${address}`,
           "  starling agent --join-file pump-1.join --state ./pump-1 --source pump-1.csv",
-          `See the fleet with: starling status --url ${http}`,
+          `See the fleet with: starling status --url ${http.replace(everyAddress, "//127.0.0.1:")}`,
           "",
         ].join("\n"),
       );

@@ -3,7 +3,7 @@ import type { AlertView, DeviceView, RoundView } from "../../protocol/api.ts";
 import { connectApi } from "../api.ts";
 import { command } from "../command.ts";
 import { table } from "../table.ts";
-import { answer } from "../terminal.ts";
+import { answer, printable } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
 
 const Options = z.strictObject({
@@ -132,6 +132,6 @@ export function timeText(atMs: number): string {
 export function channelsText({ channels }: Pick<AlertView, "channels">): string {
   return channels
     .slice(0, 3)
-    .map(({ channel, name, share }) => `${name ?? `c${channel + 1}`} ${Math.round(share * 100)} %`)
+    .map(({ channel, name, share }) => `${printable(name ?? `c${channel + 1}`)} ${Math.round(share * 100)} %`)
     .join(", ");
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { editDistance, nearest } from "../../protocol/nearest.ts";
 import { type CommandSpec, type Flag, flagName, variableName } from "../command.ts";
 import { type ConfigFile, readConfigFile } from "./file.ts";
-import { editDistance, nearest } from "./nearest.ts";
 import { expectation, keysAt, type Path, schemaAt } from "./schema.ts";
 
 export interface Given {
@@ -94,7 +94,7 @@ function sentence(
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0]!;
     const known = keysAt(options, issue.path);
-    const near = nearest(key, known);
+    const near = flags.find((flag) => nameInFile(flag, key))?.path ?? nearest(key, known);
     const whole = [...issue.path, key].join(".");
     const hint = near === undefined ? `known here are ${known.join(", ")}` : `did you mean "${near}"?`;
     return `${file?.whereKey(issue.path, key) ?? "configuration"}: there is no setting "${whole}": ${hint}`;
@@ -122,6 +122,11 @@ function sentence(
   return flag === undefined
     ? `${path === "" ? "the options" : path}: ${issue.message}`
     : `${flagName(flag)} is missing: give ${flag.flag}, ${variableName(flag)} or "${path}" in a --config file`;
+}
+
+/** Would somebody who knows the flag write its setting so, at the wrong depth or under the flag's own name? */
+function nameInFile(flag: Flag, key: string): boolean {
+  return flag.path.split(".").at(-1) === key || flagName(flag).slice(2) === key;
 }
 
 function sourceOf(sources: ReadonlyMap<string, Source>, path: Path): Source | undefined {

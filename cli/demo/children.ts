@@ -4,6 +4,9 @@ import { createInterface } from "node:readline";
 import { FleetError } from "../../protocol/errors.ts";
 import { peakRssMb } from "./peak-rss.ts";
 
+/** Exit code and last words of a command that was asked for wrongly: see program.ts. */
+const badInput = 2;
+const sentence = /^starling: (.+)$/;
 /** Lines of a child's log that are shown when it dies. */
 const tailLines = 12;
 /** A child that has not ended so long after SIGTERM is killed. */
@@ -22,7 +25,10 @@ export interface Child {
 
 export interface Children {
   start(options: StartOptions): Promise<Child>;
-  /** Rejects, with the end of its log, as soon as a child ends that nobody stopped. Never resolves. */
+  /**
+   * Rejects as soon as a child ends that nobody stopped: BAD_INPUT with its own sentence where it refused what it was given, else ABORTED
+   * with the end of its log. Never resolves.
+   */
   readonly failed: Promise<never>;
   /** SIGTERM to all, SIGKILL to those that stay; none is left when it resolves. */
   stopAll(): Promise<void>;
@@ -35,7 +41,7 @@ export interface StartOptions {
   readonly args: readonly string[];
   /** For Node itself. */
   readonly nodeArgs?: readonly string[];
-  /** Besides ours. */
+  /** Besides ours, of which the settings (STARLING_*) are left out: they are for us and not for our children. */
   readonly env?: Readonly<Record<string, string>>;
   /** Its stderr goes here. */
   readonly logFile: string;
@@ -68,7 +74,7 @@ export function childGroup({ graceMs = defaultGraceMs }: { graceMs?: number } = 
       running.add(child);
       void child.ended.then((how) => {
         running.delete(child);
-        if (!child.stopping()) fail(new FleetError("ABORTED", obituary(options, how, child.tail)));
+        if (!child.stopping()) fail(obituary(options, how, child.tail));
       });
       return child;
     },
@@ -80,11 +86,16 @@ export function childGroup({ graceMs = defaultGraceMs }: { graceMs?: number } = 
   };
 }
 
+interface Ending {
+  readonly code: number | null;
+  /** `code 1` or `signal SIGKILL` */
+  readonly how: string;
+}
+
 interface RunningChild extends Child {
   readonly process: ChildProcess;
   readonly tail: readonly string[];
-  /** `code 1` or `signal SIGKILL` */
-  readonly ended: Promise<string>;
+  readonly ended: Promise<Ending>;
   stopping(): boolean;
 }
 
@@ -95,7 +106,7 @@ async function startChild(
   // Detached: Ctrl-C on the terminal goes to us alone, and we stop them in order.
   const child = spawn(process.execPath, [...nodeArgs, file, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, ...env },
+    env: { ...withoutSettings(process.env), ...env },
     detached: true,
   });
   const log = createWriteStream(logFile, { flags: "a" });
@@ -114,9 +125,11 @@ async function startChild(
     if (next === undefined) lines.push(line);
     else next(line);
   });
-  const ended = new Promise<string>((resolve) => {
-    child.on("close", (code, signal) => resolve(signal === null ? `code ${code}` : `signal ${signal}`));
-    child.on("error", (error) => resolve(`an error: ${error.message}`));
+  const ended = new Promise<Ending>((resolve) => {
+    child.on("close", (code, signal) =>
+      resolve({ code, how: signal === null ? `code ${code}` : `signal ${signal}` }),
+    );
+    child.on("error", (error) => resolve({ code: null, how: `an error: ${error.message}` }));
   });
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
@@ -150,7 +163,7 @@ async function startChild(
         return await Promise.race([
           new Promise<string>((resolve) => waiting.push(resolve)),
           ended.then((how): never => {
-            throw new FleetError("ABORTED", obituary({ name, logFile }, how, tail));
+            throw obituary({ name }, how, tail);
           }),
           new Promise<never>((_, reject) => {
             timer = setTimeout(() => {
@@ -175,10 +188,16 @@ async function startChild(
 }
 
 function obituary(
-  { name }: Pick<StartOptions, "name" | "logFile">,
-  how: string,
+  { name }: Pick<StartOptions, "name">,
+  { code, how }: Ending,
   tail: readonly string[],
-): string {
+): FleetError {
+  const said = sentence.exec(tail.at(-1) ?? "")?.[1];
+  if (code === badInput && said !== undefined) return new FleetError("BAD_INPUT", said);
   const last = tail.length === 0 ? "it logged nothing" : `its last log lines:\n  ${tail.join("\n  ")}`;
-  return `${name} ended by itself with ${how}; ${last}`;
+  return new FleetError("ABORTED", `${name} ended by itself with ${how}; ${last}`);
+}
+
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("STARLING_")));
 }

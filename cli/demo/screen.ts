@@ -1,7 +1,7 @@
 import type { AlertView, RoundView } from "../../protocol/api.ts";
 import type { Terminal } from "../command.ts";
 import { channelsText, timeText } from "../commands/status.ts";
-import { type Paint, painter } from "../terminal.ts";
+import { type Paint, painter, printable } from "../terminal.ts";
 
 /** What the demo shows while it runs. Lines go to stderr; the bar only where people look. */
 export interface Screen {
@@ -51,8 +51,11 @@ export async function openScreen(
 
 export function roundLine(view: RoundView, total: number, paint: Paint): string {
   const { round, phase, invited, accepted, declined, loss, openedMs, closedMs, reason } = view;
-  if (phase === "aborted")
-    return paint("yellow", `round ${round} of ${total} was aborted: ${reason ?? "no reason given"}`);
+  if (phase === "aborted") {
+    const said = declined.map(({ device, code }) => `${device}: ${printable(code)}`).join(", ");
+    const why = said === "" ? "" : ` (${said})`;
+    return paint("yellow", `round ${round} of ${total} was aborted: ${reason ?? "no reason given"}${why}`);
+  }
   const seconds = closedMs === null ? "" : `  ${((closedMs - openedMs) / 1000).toFixed(1)} s`;
   const head = paint("bold", `round ${String(round).padStart(String(total).length)} of ${total}`);
   const answered = new Set([...accepted, ...declined.map(({ device }) => device)]);

@@ -23,7 +23,8 @@ export function timestampOf(field: string, decimalComma: boolean): number | unde
   const text = decimalComma ? field.replace(",", ".") : field;
   if (NUMBER.test(text)) {
     const value = Number(text);
-    return Math.abs(value) < EPOCH_MS_FROM ? value * 1000 : value;
+    const ms = Math.abs(value) < EPOCH_MS_FROM ? value * 1000 : value;
+    return Math.abs(ms) <= LATEST_MS ? ms : undefined;
   }
   return dateOf(field);
 }
@@ -42,6 +43,8 @@ export function dateOf(field: string): number | undefined {
 
 /** Numbers below are seconds (until the year 5138), from here on milliseconds (since 1973). */
 const EPOCH_MS_FROM = 1e11;
+/** The last millisecond that a Date can be. */
+const LATEST_MS = 8.64e15;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 const MISSING = /^(?:|[+-]?nan|na|n\/a|null|none|\?)$/i;
 const INFINITE = /^[+-]?inf(?:inity)?$/i;

@@ -98,7 +98,7 @@ export function encodeStatistics(statistics: ChannelStatistics): Uint8Array {
   return new Uint8Array(out.buffer);
 }
 
-/** Reads what `encodeStatistics` wrote. Throws BAD_MESSAGE for another size and impossible values, NOT_FINITE for NaN. */
+/** Reads what `encodeStatistics` wrote. Throws BAD_MESSAGE for another size and values that can't be, NOT_FINITE for NaN. */
 export function decodeStatistics(encoded: Uint8Array): ChannelStatistics {
   const channels = encoded.length / PARTS / Float64Array.BYTES_PER_ELEMENT;
   if (!Number.isInteger(channels) || channels === 0) {
@@ -120,8 +120,15 @@ export function decodeStatistics(encoded: Uint8Array): ChannelStatistics {
   if (!count.every((n) => Number.isSafeInteger(n) && n >= 0) || !m2.every((v) => v >= 0)) {
     throw new FleetError("BAD_MESSAGE", "channel statistics hold a negative or broken count or M2");
   }
+  // M2/n + mean^2 is the mean square, which no float32 data has larger. It adds up over devices, so what is merged keeps to it too,
+  // and no device can drive the fleet's scaler to infinity.
+  if (!mean.every((m, c) => m2[c]! / Math.max(1, count[c]!) + m * m <= MOST_MEAN_SQUARE)) {
+    throw new FleetError("BAD_MESSAGE", "channel statistics hold a mean or M2 that no float32 data has");
+  }
   return { channels, count, mean, m2 };
 }
 
+/** The square of the largest float32, and room for rounding. */
+const MOST_MEAN_SQUARE = (2 - 2 ** -23) ** 2 * 2 ** 254 * (1 + 2 ** -20);
 /** count, mean, M2. */
 const PARTS = 3;

@@ -1,22 +1,17 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { WasmModule } from "../kernels/load.ts";
-import { evaluate, type FitOptions, type FitResult, train } from "./fit.ts";
+import { evaluate, type ModelEvaluateOptions, type ModelEvaluation } from "./evaluate.ts";
+import { train } from "./fit.ts";
+import type { FitOptions } from "./fit-options.ts";
+import type { FitResult } from "./loop.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
-import {
-  type Arrays,
-  countOf,
-  listOf,
-  type MultiSamples,
-  type Samples,
-  samplesFrom,
-  samplesOf,
-} from "./samples.ts";
+import { type Arrays, countOf, listOf, type MultiSamples, type Samples } from "./samples.ts";
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
-import { parseTopology } from "./topology.ts";
+import { parseTopology, unwrap } from "./topology.ts";
 
 const Options = z.object({
   /** Of the first weights: the same seed gives the same bits. */
@@ -32,7 +27,11 @@ export type CompileOptions = z.input<typeof Options> & {
 
 /** A network with its weights, ready to train and to score. After `dispose`, every call throws UNAVAILABLE. */
 export interface Model {
+  /** Which engine computes it. */
+  readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
+  /** The LayersModel JSON that it was compiled from, without its wrapping: `{ class_name, config }`. */
+  readonly topology: unknown;
   /** Number of weights: the length of the flat array. */
   readonly parameters: number;
   /** Without the batch axis, e.g. (window, channels). */
@@ -49,9 +48,9 @@ export interface Model {
   predict(x: Arrays): Float32Array;
   /** As predict, but gives every output. */
   predictAll(x: Arrays): Float32Array[];
-  /** Mean squared error over the targets present. */
-  evaluate(data: Samples | MultiSamples): { readonly loss: number; readonly samples: number };
-  evaluate(x: Arrays, y: Arrays): { readonly loss: number; readonly samples: number };
+  /** The mean loss over the targets present, mean squared error where no other is asked for, and metrics. */
+  evaluate(data: Samples | MultiSamples, options?: ModelEvaluateOptions): ModelEvaluation;
+  evaluate(x: Arrays, y: Arrays, options?: ModelEvaluateOptions): ModelEvaluation;
   /** Stateful scoring. Throws UNSUPPORTED when a layer needs the whole window at once. */
   stepper(): Stepper;
   /** A printable table: layers, output shapes, parameters, FLOPs, arena bytes. */
@@ -66,7 +65,8 @@ export interface Model {
  */
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
-  const plan = planOf(parseTopology(topology));
+  const model = unwrap(topology);
+  const plan = planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),
@@ -83,21 +83,20 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
 
   async function fitModel(...args: [Samples | MultiSamples, FitOptions] | [Arrays, Arrays, FitOptions]) {
     const target = live();
-    const [data, fitOptions] =
-      args.length === 2
-        ? ([samplesOf(target, args[0]), args[1]] as const)
-        : ([samplesFrom(target, args[0], args[1]), args[2]] as const);
     if (fitting)
       throw new FleetError("UNAVAILABLE", "the model is already training; wait for that fit to end");
     fitting = true;
     try {
-      return await train(target, data, fitOptions, disposal.signal);
+      const [data, options] = args.length === 2 ? args : ([[args[0], args[1]] as const, args[2]] as const);
+      return await train(target, data, options, disposal.signal);
     } finally {
       fitting = false;
     }
   }
 
   return {
+    engine: "starling",
+    topology: model,
     layout: plan.layout,
     parameters: plan.parameters,
     inputShape: plan.inputShape,
@@ -119,10 +118,11 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     fit: fitModel,
     predict: (x) => predict(live(), listOf(x))[0]!,
     predictAll: (x) => predict(live(), listOf(x)),
-    evaluate(...args: [Samples | MultiSamples] | [Arrays, Arrays]) {
-      const target = live();
-      const data = args.length === 1 ? samplesOf(target, args[0]) : samplesFrom(target, args[0], args[1]);
-      return evaluate(target, data, [{ name: "mse" }]);
+    evaluate(...args: EvaluateArguments) {
+      const [first, second, third] = args;
+      return isArrays(first)
+        ? evaluate(live(), [first, second as Arrays], third)
+        : evaluate(live(), first, second as ModelEvaluateOptions | undefined);
     },
     stepper() {
       const { inputs, steps } = live().plan;
@@ -146,6 +146,14 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
       machine = null;
     },
   };
+}
+
+type EvaluateArguments =
+  | [data: Samples | MultiSamples, options?: ModelEvaluateOptions | undefined, none?: undefined]
+  | [x: Arrays, y: Arrays, options?: ModelEvaluateOptions | undefined];
+
+function isArrays(value: Samples | MultiSamples | Arrays): value is Arrays {
+  return value instanceof Float32Array || Array.isArray(value);
 }
 
 function predict(machine: Machine, xs: readonly Float32Array[]): Float32Array[] {

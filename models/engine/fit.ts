@@ -1,193 +1,196 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import { createLoss, type Loss, Losses } from "./losses.ts";
+import { checkSampleWeights, createEvaluation, type Evaluation, scorer, weigh } from "./evaluate.ts";
+import { type FitOptions, type FitSettings, parseFit } from "./fit-options.ts";
+import {
+  checkBatchSize,
+  createEpochMean,
+  diverged,
+  type FitResult,
+  heldBack,
+  runFit,
+  type Trainee,
+} from "./loop.ts";
+import { createLoss, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
-import { createOptimizer, Optimizer } from "./optimizer.ts";
+import { createMetrics } from "./metrics.ts";
+import { createOptimizer } from "./optimizer.ts";
+import { createPrivateGradient } from "./private-gradient.ts";
 import { createRandom } from "./random.ts";
-import { createReader, type MultiSamples, naturalOrder } from "./samples.ts";
+import { createReader, type Data, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
+import { createTrainable, type Trainable } from "./trainable.ts";
 
-const Settings = z.object({
-  epochs: z.int().positive(),
-  batchSize: z.int().positive(),
-  optimizer: Optimizer,
-  loss: Losses,
-  seed: z.int(),
-  shuffle: z.boolean().default(true),
-  /** The largest norm of the gradient of all weights together. */
-  clipNorm: z.number().positive().optional(),
-  /** FedProx: pulls towards the weights at the start of `fit`. */
-  proximal: z.object({ mu: z.number().nonnegative() }).optional(),
-  /** Stops after so many batches, over all epochs. */
-  maxBatches: z.int().positive().optional(),
-  /** One weight a sample, by the sample's index. */
-  sampleWeights: z.instanceof(Float32Array).optional(),
-});
-
-export interface FitOptions extends z.input<typeof Settings> {
-  readonly signal?: AbortSignal;
-  onEpoch?(event: { readonly epoch: number; readonly loss: number }): void;
-  onBatch?(event: { readonly epoch: number; readonly batch: number; readonly loss: number }): void;
-}
-
-export interface FitResult {
-  /** Mean over the targets present, one an epoch; before each batch's step, as Keras reports it. */
-  readonly losses: readonly number[];
-  readonly batches: number;
-  /** Samples read, counted again in each epoch. */
-  readonly samples: number;
-}
-
-/** How long fit may keep the event loop before it lets others have a turn. */
-const TURN_MS = 50;
+/** Stream of the seed from which noise comes; shuffling has 0, layers have small ones. */
+const NOISE_STREAM = 2 ** 20;
 
 /**
- * Trains on `data`. The optimizer starts afresh each time. Throws BAD_INPUT (options), UNSUPPORTED (loss, optimizer),
+ * Trains on `data`. Throws BAD_INPUT (options), UNSUPPORTED (loss, optimizer),
  * NOT_FINITE (data, or training diverged: the weights are then put back to the start) and ABORTED (the weights stay
  * as the last whole batch left them; so too when `disposal` fires).
  */
 export async function train(
   machine: Machine,
-  data: MultiSamples,
+  data: Data,
   options: FitOptions,
   disposal: AbortSignal,
 ): Promise<FitResult> {
-  const settings = parseSettings(options, machine.maxBatch);
-  const { epochs, batchSize, maxBatches = Number.POSITIVE_INFINITY, sampleWeights } = settings;
-  if (sampleWeights && sampleWeights.length !== data.count) {
-    throw new FleetError(
-      "BAD_SHAPE",
-      `there are ${sampleWeights.length} sample weights for ${data.count} samples; give one each`,
-    );
-  }
-  if (machine.plan.trained === 0) {
-    throw new FleetError("BAD_INPUT", "the model has no weights, so there is nothing to train");
-  }
-  const order = naturalOrder(data);
-  const read = createReader(machine, data);
-  const random = createRandom(settings.seed);
-  const optimize = createOptimizer(machine, settings.optimizer);
-  const lossOf = createLoss(machine, settings.loss);
-  const lossOptions = { gradient: true, weighted: sampleWeights !== undefined };
+  const settings = parseFit(options);
+  checkBatchSize(machine.maxBatch, settings.batchSize);
+  const samples = samplesOf(machine, data, targetsFor(machine, settings.loss));
+  checkSampleWeights(settings.sampleWeights, samples.count);
+  const all = naturalOrder(samples);
+  const order = all.subarray(0, all.length - heldBack(all.length, settings.validationSplit));
+  const validation = validationOf(machine, settings, { samples, heldBack: all.subarray(order.length) });
+  const trainee = createTrainee(machine, samples, settings);
   machine.anchor.set(machine.weights);
   machine.seed(settings.seed);
+  return runFit(trainee, { settings, callbacks: options, order, validation, disposal });
+}
 
-  const losses: number[] = [];
-  let batches = 0;
-  let samples = 0;
-  let turnStart = performance.now();
-  for (let epoch = 0; epoch < epochs && batches < maxBatches; epoch++) {
-    if (settings.shuffle) random.shuffle(order);
-    let sum = 0;
-    let present = 0;
-    for (let start = 0; start < data.count && batches < maxBatches; start += batchSize) {
-      throwIfAborted(options.signal, disposal);
-      const batch = Math.min(batchSize, data.count - start);
-      const indexes = read(order, start, batch);
-      if (sampleWeights) {
-        for (let i = 0; i < batch; i++) machine.sampleWeights[i] = sampleWeights[indexes[i]!]!;
-      }
-      machine.forward(batch, true);
-      const { sum: batchSum, present: batchPresent } = lossOf(batch, lossOptions);
-      // Without a single target there is no gradient, and momentum alone must not move the weights.
-      if (batchPresent > 0) {
-        machine.backward(batch);
-        descend(machine, settings, optimize);
-      }
-      sum += batchSum;
-      present += batchPresent;
-      batches += 1;
-      samples += batch;
-      options.onBatch?.({ epoch, batch: batches - 1, loss: mean(batchSum, batchPresent) });
-      if (performance.now() - turnStart > TURN_MS) {
-        await nextTurn();
-        turnStart = performance.now();
-      }
+function createTrainee(machine: Machine, samples: MultiSamples, settings: FitSettings): Trainee {
+  const { sampleWeights, loss, lossWeights } = settings;
+  const trainable = createTrainable(machine, settings.freeze);
+  const targets = targetsFor(machine, loss);
+  const read = createReader(machine, samples, targets);
+  const lossOf = createLoss(machine, loss, settings);
+  const lossOptions = { gradient: true, weighted: sampleWeights !== undefined };
+  const { metrics: names } = settings;
+  const metrics = createMetrics(machine, loss, { metrics: names, targets, samples: samples.count });
+  const epoch = createEpochMean(machine.outputs.length, { lossWeights, metrics });
+  const dp = settings.differentialPrivacy;
+  const noise = createRandom(settings.seed, NOISE_STREAM);
+  const privately = dp && createPrivateGradient(machine, trainable, { ...dp, random: noise });
+  const descend = createDescent(machine, settings, trainable);
+
+  const forward = (order: Uint32Array, start: number, count: number) => {
+    const indexes = read(order, start, count);
+    if (sampleWeights) weigh(machine.sampleWeights, sampleWeights, indexes);
+    machine.forward(count, true);
+    const value = lossOf(count, lossOptions);
+    epoch.add(value, count);
+    return value;
+  };
+  const total = { present: 0, loss: 0 };
+  /** Leaves the batch's gradients in the arena, where it has any. Of what was there to train for, the mean loss. */
+  const backpropagate = (order: Uint32Array, start: number, batch: number) => {
+    if (!privately) {
+      const value = forward(order, start, batch);
+      if (value.present > 0) machine.backward(batch);
+      return value;
     }
-    losses.push(mean(sum, present));
-    options.onEpoch?.({ epoch, loss: mean(sum, present) });
-  }
-  throwIfAborted(options.signal, disposal);
-  if (!Number.isFinite(norm(machine, machine.addresses.weights))) throw diverged(machine);
-  return { losses, batches, samples };
+    total.present = 0;
+    total.loss = 0;
+    privately.reset();
+    for (let i = 0; i < batch; i++) {
+      const value = forward(order, start + i, 1);
+      if (value.present === 0) continue;
+      machine.backward(1);
+      if (!Number.isFinite(privately.add())) throw undone(machine);
+      total.present += value.present;
+      total.loss += value.loss / batch;
+    }
+    privately.finish(batch);
+    return total;
+  };
+
+  return {
+    epoch,
+    step(order, start, batch) {
+      const { present, loss } = backpropagate(order, start, batch);
+      // Without a single target there is no gradient, and momentum alone must not move the weights.
+      const penalty = present > 0 ? descend() : 0;
+      epoch.addPenalty(penalty, batch);
+      return loss + penalty;
+    },
+    weights: () => machine.weights.slice(),
+    setWeights: (flat) => machine.weights.set(flat),
+    check() {
+      const { kernels, addresses, plan } = machine;
+      if (!Number.isFinite(kernels.sumOfSquares(addresses.weights, plan.parameters))) throw undone(machine);
+    },
+  };
 }
 
-/** The mean loss over all samples, in order, without training. */
-export function evaluate(
-  machine: Machine,
-  data: MultiSamples,
-  losses: readonly Loss[],
-): { loss: number; samples: number } {
-  const order = naturalOrder(data);
-  const read = createReader(machine, data);
-  const lossOf = createLoss(machine, losses);
-  const lossOptions = { gradient: false, weighted: false };
-  let sum = 0;
-  let present = 0;
-  for (let start = 0; start < data.count; start += machine.maxBatch) {
-    const batch = Math.min(machine.maxBatch, data.count - start);
-    read(order, start, batch);
-    machine.forward(batch, false);
-    const value = lossOf(batch, lossOptions);
-    sum += value.sum;
-    present += value.present;
-  }
-  return { loss: mean(sum, present), samples: data.count };
-}
-
-/** Proximal term, then clipping, then the step: the term is part of the loss whose gradient is clipped. */
-function descend(machine: Machine, settings: z.infer<typeof Settings>, optimize: () => void): void {
-  const { kernels, addresses, plan } = machine;
+/** What happens between the gradient of the loss and the next batch. Gives the penalties of L1 and L2. */
+function createDescent(machine: Machine, settings: FitSettings, trainable: Trainable): () => number {
+  const { kernels, addresses } = machine;
+  const { gradients, weights, anchor, correction } = addresses;
+  const { segments } = trainable;
+  const { clipNorm, clipValue, optimizer, optimizerState } = settings;
   const mu = settings.proximal?.mu ?? 0;
-  if (mu > 0) kernels.proximal(addresses.gradients, addresses.weights, addresses.anchor, plan.trained, mu);
-  const length = norm(machine, addresses.gradients);
-  if (!Number.isFinite(length)) throw diverged(machine);
-  const { clipNorm } = settings;
-  if (clipNorm !== undefined && length > clipNorm) {
-    kernels.scale(addresses.gradients, plan.trained, clipNorm / length);
+  const corrected = settings.controlVariate !== undefined;
+  if (settings.controlVariate) writeCorrection(machine, settings.controlVariate);
+  const run = createOptimizer(machine, optimizer, { segments, state: optimizerState });
+  return () => {
+    const penalty = trainable.penalize();
+    for (let i = 0; i < segments.length; i++) {
+      const { offset, count } = segments[i]!;
+      const at = offset * 4;
+      if (mu > 0) kernels.proximal(gradients + at, weights + at, anchor + at, count, mu);
+      if (corrected) kernels.addTo(gradients + at, correction + at, count);
+    }
+    // All terms are part of the loss whose gradient is clipped. Clipped last, for no clipping may hide what is not finite.
+    let norm = trainable.norm(gradients);
+    if (!Number.isFinite(norm)) throw undone(machine);
+    if (clipValue !== undefined) {
+      for (let i = 0; i < segments.length; i++)
+        kernels.clampTo(gradients + segments[i]!.offset * 4, segments[i]!.count, clipValue);
+      if (clipNorm !== undefined) norm = trainable.norm(gradients);
+    }
+    if (clipNorm !== undefined && norm > clipNorm) {
+      for (let i = 0; i < segments.length; i++)
+        kernels.scale(gradients + segments[i]!.offset * 4, segments[i]!.count, clipNorm / norm);
+    }
+    run.step();
+    trainable.constrain();
+    return penalty;
+  };
+}
+
+function writeCorrection(
+  { correction, plan }: Machine,
+  variate: NonNullable<FitSettings["controlVariate"]>,
+): void {
+  checkVariate(variate, plan.parameters);
+  for (let i = 0; i < correction.length; i++) correction[i] = variate.server[i]! - variate.client[i]!;
+}
+
+export function checkVariate(
+  { server, client }: NonNullable<FitSettings["controlVariate"]>,
+  parameters: number,
+): void {
+  for (const part of [server, client]) {
+    if (part.length !== parameters)
+      throw new FleetError(
+        "BAD_SHAPE",
+        `a control variate has ${part.length} values, the model ${parameters} weights; give one each`,
+      );
+    if (!part.every(Number.isFinite))
+      throw new FleetError("NOT_FINITE", "a control variate holds NaN or Inf; start it again from zeros");
   }
-  optimize();
 }
 
-function norm(machine: Machine, address: number): number {
-  return Math.sqrt(machine.kernels.sumOfSquares(address, machine.plan.parameters));
+function validationOf(
+  machine: Machine,
+  settings: FitSettings,
+  own: { readonly samples: MultiSamples; readonly heldBack: Uint32Array },
+): Evaluation | undefined {
+  const { loss, lossWeights, metrics, sampleWeights, validationData } = settings;
+  const { maxBatch } = machine;
+  if (validationData !== undefined) {
+    const samples = samplesOf(machine, validationData, targetsFor(machine, loss));
+    const score = scorer(machine, { loss, lossWeights });
+    const order = naturalOrder(samples);
+    return createEvaluation(machine, samples, { loss, lossWeights, metrics, maxBatch, order, score });
+  }
+  const order = own.heldBack;
+  if (order.length === 0) return undefined;
+  const score = scorer(machine, { loss, lossWeights, sampleWeights });
+  return createEvaluation(machine, own.samples, { loss, lossWeights, metrics, maxBatch, order, score });
 }
 
-/** Of no targets at all, the mean loss is 0. */
-function mean(sum: number, present: number): number {
-  return present > 0 ? sum / present : 0;
-}
-
-function diverged(machine: Machine): FleetError {
+/** The weights are put back to where they began. */
+function undone(machine: Machine): FleetError {
   machine.weights.set(machine.anchor);
-  return new FleetError(
-    "NOT_FINITE",
-    "training diverged to NaN or Inf and was undone; lower the learning rate or set clipNorm",
-  );
-}
-
-function throwIfAborted(...signals: readonly (AbortSignal | undefined)[]): void {
-  const signal = signals.find((candidate) => candidate?.aborted);
-  if (signal) throw new FleetError("ABORTED", "training was aborted", { cause: signal.reason });
-}
-
-function parseSettings(options: FitOptions, maxBatch: number): z.infer<typeof Settings> {
-  const parsed = Settings.safeParse(options);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const path = issue.path.join(".");
-    const unknown = path === "loss" || path === "optimizer.name";
-    const reason = unknown ? "the engine does not have it" : issue.message;
-    throw new FleetError(
-      unknown ? "UNSUPPORTED" : "BAD_INPUT",
-      `fit option ${path || "optimizer"}: ${reason}`,
-    );
-  }
-  if (parsed.data.batchSize > maxBatch) {
-    throw new FleetError(
-      "BAD_INPUT",
-      `batchSize is ${parsed.data.batchSize}, the model was compiled for at most ${maxBatch}; compile it with a larger maxBatch`,
-    );
-  }
-  return parsed.data;
+  machine.optimizer.name = null; // its moments are not finite either
+  return diverged();
 }

@@ -30,14 +30,22 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
   const parameters = {
     weights: allocate(P),
     gradients: allocate(P),
-    /** The optimizer's own: momentum or first moment, and second moment. */
+    /** The optimizer's own: momentum or first moment, second moment, and what a third one needs. What is never touched costs no memory. */
     first: allocate(P),
     second: allocate(P),
+    third: allocate(P),
     /** The weights at the start of `fit`. */
     anchor: allocate(P),
+    /** Added to every gradient: SCAFFOLD's c - c_i. */
+    correction: allocate(P),
+    /** Sum of gradients that were clipped one by one. */
+    clipped: allocate(P),
   };
   const outputShapes = plan.outputs.map((tensor) => plan.tensors[tensor]!.shape);
-  const targets = outputShapes.map((shape) => allocate(maxBatch * sizeOf(shape))); // (batch, ...outputShape) each
+  // (batch, ...outputShape) each; where a target is the number of a class, only the front of it is used.
+  const targets = outputShapes.map((shape) => allocate(maxBatch * sizeOf(shape)));
+  const rowWeights = outputShapes.map((shape) => allocate(maxBatch * sizeOf(shape.slice(0, -1))));
+  const classWeights = outputShapes.map((shape) => allocate(Math.max(2, shape.at(-1)!)));
   const sampleWeights = allocate(maxBatch); // (batch)
   const result = allocate(4); // two f64: weighted sum of the loss, number of targets present
   const stateFloats = plan.steps.reduce((sum, { layer }) => sum + (layer.stateFloats ?? 0), 0);
@@ -82,9 +90,9 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
       return views[batch];
     };
   };
-  const inputs = plan.inputs.map(({ name, shape }, i) => {
+  const inputs = plan.inputs.map(({ name, shape, tokens }, i) => {
     const size = sizeOf(shape);
-    return { name, shape, size, value: tensors[i]!.value, at: perBatch(tensors[i]!.value, size) };
+    return { name, shape, size, tokens, value: tensors[i]!.value, at: perBatch(tensors[i]!.value, size) };
   });
   const outputs = plan.outputs.map((tensor, i) => {
     const { shape, value, mask } = tensors[tensor]!;
@@ -97,8 +105,13 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
       gradient,
       mask,
       targets: targets[i]!,
+      /** Weights of the rows along the last axis, and of the classes. */
+      rowWeights: rowWeights[i]!,
+      classWeights: classWeights[i]!,
       at: perBatch(value, size),
       targetsAt: perBatch(targets[i]!, size),
+      /** As targetsAt, with the number of a class in the place of a row. */
+      classesAt: perBatch(targets[i]!, size / shape.at(-1)!),
     };
   });
   const rowOf = (tensor: number) => floats(rows[tensor]!, plan.tensors[tensor]!.shape.at(-1)!);
@@ -123,7 +136,12 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     gradients: floats(parameters.gradients, P),
     first: floats(parameters.first, P),
     second: floats(parameters.second, P),
+    third: floats(parameters.third, P),
     anchor: floats(parameters.anchor, P),
+    correction: floats(parameters.correction, P),
+    clipped: floats(parameters.clipped, P),
+    /** Whose state the optimizer's buffers hold, and after how many steps. */
+    optimizer: { name: null, steps: 0 } as { name: string | null; steps: number },
     states: floats(states, stateFloats),
     sampleWeights: floats(sampleWeights, maxBatch),
     inputs,
@@ -133,16 +151,27 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     /** After a loss: its weighted sum, and how many targets were not missing. */
     result: new Float64Array(buffer, result, 2),
 
-    /** Throws NOT_FINITE when the first `batch` inputs hold NaN or Inf. */
+    /** Throws NOT_FINITE when the first `batch` inputs hold NaN or Inf, BAD_INPUT when they hold tokens that are none. */
     checkInput(batch: number): void {
-      for (const { value, size } of inputs)
+      for (const { name, value, size, tokens } of inputs) {
         if (kernels.maxAbsBits(value, batch * size) >= INFINITY_BITS) throw badInput();
+        if (tokens !== null && !kernels.tokensWithin(value, batch * size, tokens))
+          throw badToken(name, tokens);
+      }
     },
-    /** Throws NOT_FINITE when a target is Inf; NaN is a missing one. */
-    checkTargets(batch: number): void {
-      for (const output of outputs)
-        if (kernels.hasInfinity(output.targets, batch * output.size))
+    /** Throws NOT_FINITE when a target is Inf; NaN is a missing one. BAD_INPUT when one is no class. */
+    checkTargets(batch: number, targets: readonly TargetCheck[]): void {
+      for (let i = 0; i < outputs.length; i++) {
+        const { size, classes } = targets[i]!;
+        const address = outputs[i]!.targets;
+        if (kernels.hasInfinity(address, batch * size))
           throw new FleetError("NOT_FINITE", "targets hold Inf; clean the data (NaN marks a missing target)");
+        if (classes !== null && kernels.hasStrayClass(address, batch * size, classes))
+          throw new FleetError(
+            "BAD_INPUT",
+            `targets must be whole numbers from 0 to ${classes - 1}, as the output has ${classes} classes`,
+          );
+      }
     },
     /** Fixes what dropout and noise will draw. */
     seed(seed: number): void {
@@ -171,6 +200,13 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
       for (let i = 0; i < layers.length; i++) layers[i]!.step!();
     },
   };
+}
+
+interface TargetCheck {
+  /** Floats of one sample. */
+  readonly size: number;
+  /** How many, where a target is the number of a class. */
+  readonly classes: number | null;
 }
 
 /** Gradients that several consumers of a tensor left are summed in the first one's buffer. */
@@ -248,6 +284,13 @@ function badInput(): FleetError {
   return new FleetError(
     "NOT_FINITE",
     "inputs hold NaN or Inf; fill or drop those rows before the model sees them",
+  );
+}
+
+function badToken(input: string, tokens: number): FleetError {
+  return new FleetError(
+    "BAD_INPUT",
+    `input "${input}" holds a value that is no whole number from 0 to ${tokens - 1}; raise input_dim of its Embedding or map what it does not know to one token`,
   );
 }
 

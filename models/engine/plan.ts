@@ -11,7 +11,7 @@ export interface Plan {
   readonly name: string;
   /** First the inputs, then the output of each step; all that is batch-major at the model's ends. */
   readonly tensors: readonly TensorPlan[];
-  readonly inputs: readonly { readonly name: string; readonly shape: Shape }[];
+  readonly inputs: readonly InputPlan[];
   /** Numbers of tensors. */
   readonly outputs: readonly number[];
   /** With the reorderings that the layers' orders ask for, in the order in which they run. */
@@ -25,6 +25,13 @@ export interface Plan {
   /** Of the first input and the first output. */
   readonly inputShape: Shape;
   readonly outputShape: Shape;
+}
+
+export interface InputPlan {
+  readonly name: string;
+  readonly shape: Shape;
+  /** It may hold whole numbers from 0 to tokens - 1 only; null: any float. */
+  readonly tokens: number | null;
 }
 
 export interface Step {
@@ -59,12 +66,18 @@ export function planOf(topology: Topology): Plan {
   const weights = new Map<string, readonly WeightPlan[]>();
   const frozen = new Set<string>();
   const turned = new Map<string, number>();
+  /** The tensor that each one is under another shape. */
+  const origins = tensors.map((_, i) => i);
+  const tokens = new Map<number, number>();
 
   const push = (layer: LayerPlan, inputs: readonly number[], order: Exclude<Order, "any">): number => {
     const output = tensors.length;
-    const inherited = layer.mask === "drop" ? null : (tensors[inputs[0]!]?.mask ?? null);
-    tensors.push({ shape: layer.outputShape, mask: layer.mask === "make" ? output : inherited });
+    const masks = inputs.map((tensor) => tensors[tensor]!.mask);
+    const merged = masks.some((mask) => mask !== null) ? output : null;
+    const mask = { keep: masks[0]!, drop: null, make: output, merge: merged }[layer.mask ?? "keep"];
+    tensors.push({ shape: layer.outputShape, mask });
     orders.push(order);
+    origins.push(layer.alias === true ? origins[inputs[0]!]! : output);
     steps.push({ layer, inputs, output });
     return output;
   };
@@ -85,6 +98,15 @@ export function planOf(topology: Topology): Plan {
       call,
       from.map((tensor) => tensors[tensor]!.shape),
     );
+    if (plan.tokens !== undefined) {
+      const origin = origins[from[0]!]!;
+      if (origin >= topology.inputs.length)
+        throw new FleetError(
+          "UNSUPPORTED",
+          `layer "${call.name}" (${call.className}): the engine takes tokens straight from an input of the model only`,
+        );
+      tokens.set(origin, Math.min(plan.tokens, tokens.get(origin) ?? plan.tokens));
+    }
     const shared = weights.get(call.name);
     if (shared !== undefined && !sameShapes(shared, plan.weights))
       throw new FleetError("BAD_INPUT", `layer "${call.name}" is called with inputs of different sizes`);
@@ -117,7 +139,7 @@ export function planOf(topology: Topology): Plan {
   return {
     name: topology.name,
     tensors,
-    inputs: topology.inputs,
+    inputs: topology.inputs.map((input, i) => ({ ...input, tokens: tokens.get(i) ?? null })),
     outputs,
     steps,
     weights: placedWeights,
@@ -142,7 +164,11 @@ export function initialWeights(plan: Plan, seed: number): Float32Array {
   return flat;
 }
 
-function layerPlanOf({ name, className, config, call }: LayerCall, inputShapes: readonly Shape[]): LayerPlan {
+/** One call of a layer on inputs of these shapes. Throws UNSUPPORTED, BAD_INPUT. */
+export function layerPlanOf(
+  { name, className, config, call }: LayerCall,
+  inputShapes: readonly Shape[],
+): LayerPlan {
   const kind = layerKinds.get(className);
   if (!kind) {
     const known = [...layerKinds.keys()].sort().join(", ");

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
+import { translated } from "./dialect.ts";
 import { connect, type RawCall, type RawModel, type Reference, type Topology } from "./graph.ts";
 import type { Shape } from "./shape.ts";
 
@@ -37,7 +38,7 @@ const InputShapes = z.looseObject({
  * a model of another class.
  */
 export function parseTopology(raw: unknown): Topology {
-  return connect(readModel(unwrap(raw)), shapeOf);
+  return connect(readModel(translated(unwrap(raw))), shapeOf);
 }
 
 const MODELS = ["Sequential", "Functional", "Model"];
@@ -153,16 +154,10 @@ const Keras3Call = z.looseObject({
 function callOf(node: unknown, layer: string): RawCall {
   const keras3 = Keras3Call.safeParse(node);
   if (keras3.success) {
-    const from = keras3.data.args.flat().map((arg) => KerasTensor.safeParse(arg).data);
-    const call: Record<string, unknown> = {};
-    for (const [key, value] of Object.entries(keras3.data.kwargs)) {
-      const tensor = KerasTensor.safeParse(value).data;
-      // Layers with several inputs take them by name too: Attention and MultiHeadAttention.
-      if (tensor !== undefined) from.push(tensor);
-      else call[key] = value;
-    }
-    const tensors = from.filter((tensor) => tensor !== undefined);
-    if (tensors.length > 0) return { from: tensors, call };
+    const { args, kwargs } = keras3.data;
+    const from = args.flatMap((arg) => kerasTensors(arg) ?? []);
+    const call = named(from, Object.entries(kwargs), kerasTensors, layer);
+    if (call.from.length > 0) return call;
   }
   // Keras 2 and tfjs: [[name, call, tensor, kwargs], ...]; a single one may stand without the outer brackets.
   const list = Array.isArray(node) && typeof node[0] === "string" ? [node] : node;
@@ -173,18 +168,59 @@ function callOf(node: unknown, layer: string): RawCall {
       `layer "${layer}": its inbound_nodes can't be read; export the model again`,
     );
   const from = parsed.data.map(({ layer: name, call, tensor }) => ({ layer: name, call, tensor }));
-  const call = z.record(z.string(), z.unknown()).safeParse(parsed.data[0]!.kwargs).data ?? {};
+  const kwargs = z.record(z.string(), z.unknown()).safeParse(parsed.data[0]!.kwargs).data ?? {};
   // Keras 2 writes further tensors of a call as kwargs: { value: ["encoder", 0, 0] }.
-  for (const [key, value] of Object.entries(call)) {
-    const tensor = RawReference.safeParse(value).data;
-    if (tensor === undefined) continue;
-    from.push({ layer: tensor.layer, call: tensor.call, tensor: tensor.tensor });
-    delete call[key];
+  return named(from, Object.entries(kwargs), rawTensors, layer);
+}
+
+/** Where a tensor stands that is given by name: Attention and MultiHeadAttention are called with a query, a value and a key. */
+const PLACES: Readonly<Record<string, number>> = { inputs: 0, sequences: 0, query: 0, value: 1, key: 2 };
+
+/** The call with the tensors among its keyword arguments in their places behind the positional ones. */
+function named(
+  positional: readonly Reference[],
+  kwargs: readonly (readonly [string, unknown])[],
+  tensorsOf: (value: unknown) => readonly Reference[] | undefined,
+  layer: string,
+): RawCall {
+  const from = [...positional];
+  const call: Record<string, unknown> = {};
+  const tensors: { place: number; name: string; references: readonly Reference[] }[] = [];
+  for (const [name, value] of kwargs) {
+    const references = tensorsOf(value);
+    if (references === undefined) call[name] = value;
+    else tensors.push({ place: PLACES[name] ?? -1, name, references });
+  }
+  // The file may have sorted them by name.
+  for (const { place, name, references } of tensors.sort((a, b) => a.place - b.place)) {
+    if (place < 0)
+      throw new FleetError("UNSUPPORTED", `layer "${layer}": the engine can't give a tensor as ${name}`);
+    if (place !== from.length)
+      throw new FleetError(
+        "BAD_INPUT",
+        `layer "${layer}" is called with ${name} and ${from.length} tensors before it, but ${place} belong there`,
+      );
+    from.push(...references);
   }
   return { from, call };
 }
 
-function unwrap(raw: unknown): unknown {
+/** One tensor of Keras 3, or a list of them. */
+function kerasTensors(value: unknown): readonly Reference[] | undefined {
+  const tensors = [value].flat().map((item) => KerasTensor.safeParse(item).data);
+  return tensors.length > 0 && tensors.every((tensor) => tensor !== undefined) ? tensors : undefined;
+}
+
+/** As `kerasTensors`, in the form of Keras 2. */
+function rawTensors(value: unknown): readonly Reference[] | undefined {
+  const parsed = z
+    .union([RawReference.transform((one) => [one]), z.array(RawReference).min(1)])
+    .safeParse(value);
+  return parsed.data?.map(({ layer, call, tensor }) => ({ layer, call, tensor }));
+}
+
+/** The model itself: out of its text, `modelTopology` (tfjs) or `model_config` (Keras, its converter). */
+export function unwrap(raw: unknown): unknown {
   if (typeof raw === "string") {
     try {
       return unwrap(JSON.parse(raw));

@@ -13,7 +13,11 @@ const fakeChild = `
 process.stdin.resume().on("end", () => process.exit(0));
 process.on("SIGTERM", () => { if (process.argv[2] !== "stubborn") process.exit(0); });
 process.stderr.write("line one\\nline two\\n");
-if (process.argv[2] === "fails") setImmediate(() => process.exit(3));
+if (process.argv[2] === "refuses") {
+  console.error("starling: data.csv: line 3 has 1 fields where 2 are expected");
+  setImmediate(() => process.exit(2));
+} else if (process.argv[2] === "settings") console.log(Object.keys(process.env).filter((name) => name.startsWith("STARLING_")).join());
+else if (process.argv[2] === "fails") setImmediate(() => process.exit(3));
 else if (process.argv[2] !== "silent") console.log("up " + process.pid);
 `;
 
@@ -47,6 +51,28 @@ describe("child processes", () => {
       "broken ended by itself with code 3; its last log lines:\n  line one\n  line two",
     );
     await children.stopAll();
+  });
+
+  it("that refuse what they were given are told with their own sentence, as bad input", async () => {
+    const children = childGroup();
+    await start(children, "picky", "refuses");
+    await expect(children.failed).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: "data.csv: line 3 has 1 fields where 2 are expected",
+    });
+    await children.stopAll();
+  });
+
+  it("do not take the settings that are meant for us", async () => {
+    process.env.STARLING_CONFIG = "demo.yaml";
+    const children = childGroup();
+    try {
+      const child = await start(children, "free", "settings");
+      expect(await child.firstLine(10_000)).toBe("");
+    } finally {
+      delete process.env.STARLING_CONFIG;
+      await children.stopAll();
+    }
   });
 
   it("that end before they are ready are told at once", async () => {

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Flag } from "../../cli/command.ts";
 import { duration } from "../../cli/config/duration.ts";
-import { nearest } from "../../cli/config/nearest.ts";
 import { type Given, resolveOptions } from "../../cli/config/resolve.ts";
 import { expectation } from "../../cli/config/schema.ts";
 import { FleetError } from "../../protocol/errors.ts";
+import { nearest } from "../../protocol/nearest.ts";
 
 const options = z.strictObject({
   names: z.array(z.string().regex(/^[a-z]+$/, "a name has letters only")).optional(),
@@ -118,6 +118,16 @@ describe("configuration", () => {
       "an unknown key that is near none, with those that are known",
       { file: "state: x\ntask:\n  zebra: 3\n" },
       'fleet.yaml:3:3: there is no setting "task.zebra": known here are rounds, round',
+    ],
+    [
+      "a setting at the wrong depth, with its place",
+      { file: "state: x\nrounds: 3\n" },
+      'fleet.yaml:2:1: there is no setting "rounds": did you mean "task.rounds"?',
+    ],
+    [
+      "... and under its flag's name",
+      { file: "state: x\ntask:\n  deadline: 30s\n" },
+      'fleet.yaml:3:3: there is no setting "task.deadline": did you mean "task.round.deadlineMs"?',
     ],
     [
       "a value of another type in a file",

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,6 +34,24 @@ describe.skipIf(!isBuilt)("starling demo", () => {
     expect(result.alerts.count).toBeGreaterThan(0);
     expect(await readdir(folder)).toEqual([]);
     for (const { pid } of [...result.processes, result.coordinator]) expect(isAlive(pid)).toBe(false);
+  });
+
+  it("reads its own settings from a file in the environment, and refuses malformed data in one sentence", async () => {
+    const data = join(folder, "data");
+    await mkdir(data);
+    for (const part of ["train", "test"])
+      await writeFile(join(data, `pump-1_${part}.csv`), "flow,pressure\n1,2\n3\n");
+    const config = join(folder, "demo.yaml");
+    await writeFile(config, `data: ${data}\nrounds: 2\nheadless: true\njson: true\n`);
+    const { code, stdout, stderr } = await starling(["demo"], { TMPDIR: folder, STARLING_CONFIG: config });
+    expect([code, stdout, stderr.trim().split("\n").at(-1)]).toEqual([
+      2,
+      "",
+      `starling: ${join(data, "pump-1_test.csv")}: line 3 has 1 fields where 2 are expected; mend or remove it`,
+    ]);
+    await rm(data, { recursive: true });
+    await rm(config);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it.each(["SIGINT", "SIGKILL"] as const)("%s - ends every process", async (signal) => {

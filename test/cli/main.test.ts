@@ -1,15 +1,24 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join as joinPath } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseJoin } from "../../protocol/join.ts";
+import { formatJoin, parseJoin } from "../../protocol/join.ts";
+import { makeSigningKeys } from "../../protocol/manifest.ts";
 import { isBuilt, mainFile, starling } from "./starling.ts";
+
+/** Of a coordinator that is not there. */
+const join = formatJoin({
+  url: "mqtt://127.0.0.1:9",
+  device: "pump-1",
+  token: "A".repeat(43),
+  publicKey: makeSigningKeys().publicKey,
+});
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "starling-main-"));
+  folder = await mkdtemp(joinPath(tmpdir(), "starling-main-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -68,6 +77,10 @@ describe.skipIf(!isBuilt)("starling", () => {
       "--join-file /none.join can't be read: make it with `starling enroll DEVICE --out .`",
     ],
     [
+      ["agent", "--state", "x", "--source", "-", "--hold", "--join", join],
+      "--hold does not go with --source -, which reads live data from stdin: leave one of them out",
+    ],
+    [
       ["status", "--url", "nonsense"],
       '--url "nonsense" is refused: a coordinator\'s url is such as http://127.0.0.1:8080',
     ],
@@ -85,8 +98,18 @@ describe.skipIf(!isBuilt)("starling", () => {
     expect(await starling(args)).toEqual({ code: 2, stdout: "", stderr: `starling: ${sentence}\n` });
   });
 
+  it("agent - refuses data that it can't read in one sentence with exit code 2, from a file and from a pipe", async () => {
+    const agent = ["agent", "--join", join, "--state", joinPath(folder, "agent")];
+    const bad = joinPath(folder, "bad.csv");
+    await writeFile(bad, "flow,pressure\n1,2\n3,high\n");
+    const sentence = `starling: ${bad}: line 3 column "pressure" holds "high", not a number\n`;
+    const refused = { code: 2, stdout: "", stderr: sentence };
+    expect(await starling([...agent, "--source", bad])).toEqual(refused);
+    expect(await starling([...agent, "--source", "-", "--history", bad])).toEqual(refused);
+  });
+
   it("names file, line and column of a wrong setting", async () => {
-    const config = join(folder, "fleet.yaml");
+    const config = joinPath(folder, "fleet.yaml");
     await writeFile(config, "state: x\ntask:\n  rounds: many\n");
     const { code, stderr } = await starling(["coordinator", "--config", config]);
     expect(code).toBe(2);
@@ -95,8 +118,18 @@ describe.skipIf(!isBuilt)("starling", () => {
     );
   });
 
+  it("names the place of a setting that does not go with another", async () => {
+    const config = joinPath(folder, "alarm.yaml");
+    await writeFile(config, "state: x\ntask:\n  alarm:\n    k: 6\n");
+    const { code, stderr } = await starling(["coordinator", "--config", config]);
+    expect([code, stderr]).toEqual([
+      2,
+      `starling: ${config}:4:8: task.alarm.k is refused: k of the last n rows can't be with k over n\n`,
+    ]);
+  });
+
   it("reads settings from the environment, also the name of the file", async () => {
-    const config = join(folder, "status.yaml");
+    const config = joinPath(folder, "status.yaml");
     await writeFile(config, "limit: 0\n");
     const { code, stderr } = await starling(["status"], { STARLING_CONFIG: config });
     expect([code, stderr]).toEqual([
@@ -116,7 +149,7 @@ describe.skipIf(!isBuilt)("starling", () => {
   });
 
   it("coordinator, enroll, status - work together, and SIGTERM ends the coordinator in order", async () => {
-    const state = join(folder, "coordinator");
+    const state = joinPath(folder, "coordinator");
     const coordinator = spawn(
       process.execPath,
       [mainFile, "coordinator", "--state", state, "--mqtt-port", "0", "--http-port", "0", "--json"],
@@ -138,13 +171,15 @@ describe.skipIf(!isBuilt)("starling", () => {
         mqtt: expect.stringMatching(/^mqtt:\/\/127\.0\.0\.1:\d+$/),
       });
 
+      expect((await stat(state)).mode & 0o777).toBe(0o700);
+
       const printed = await starling(["enroll", "pump-1", "--state", state]);
       expect(printed.code).toBe(0);
       const [device, text] = printed.stdout.trim().split(/ +/);
       expect(device).toBe("pump-1");
       expect(parseJoin(text!)).toMatchObject({ device: "pump-1", url: ready.mqtt });
 
-      const out = join(folder, "joins");
+      const out = joinPath(folder, "joins");
       const written = await starling([
         "enroll",
         "pump-2",
@@ -157,7 +192,7 @@ describe.skipIf(!isBuilt)("starling", () => {
       ]);
       expect(written.stdout).not.toContain("starling-join");
       expect((await readdir(out)).sort()).toEqual(["pump-2.join", "pump-3.join"]);
-      expect((await stat(join(out, "pump-2.join"))).mode & 0o777).toBe(0o600);
+      expect((await stat(joinPath(out, "pump-2.join"))).mode & 0o777).toBe(0o600);
 
       const shown = await starling(["status", "--url", ready.http, "--json"]);
       expect(shown.code).toBe(0);
@@ -188,7 +223,7 @@ describe.skipIf(!isBuilt)("starling", () => {
   });
 
   it("coordinator --exit-with-parent - ends when its stdin does", async () => {
-    const args = ["--state", join(folder, "orphan"), "--mqtt-port", "0", "--http-port", "0", "--json"];
+    const args = ["--state", joinPath(folder, "orphan"), "--mqtt-port", "0", "--http-port", "0", "--json"];
     const child = spawn(process.execPath, [mainFile, "coordinator", "--exit-with-parent", ...args], {
       stdio: ["pipe", "pipe", "ignore"],
     });

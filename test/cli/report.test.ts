@@ -105,8 +105,11 @@ describe("lines", () => {
     expect(roundLine(round, 10, paint)).toBe(
       "round  2 of 10  invited 3  accepted 2  loss 0.12346  2.5 s  closed without c",
     );
-    expect(roundLine({ ...round, phase: "aborted", reason: "too few updates" }, 10, paint)).toBe(
-      "round 2 of 10 was aborted: too few updates",
+    const aborted: RoundView = { ...round, phase: "aborted", reason: "too few updates" };
+    expect(roundLine(aborted, 10, paint)).toBe("round 2 of 10 was aborted: too few updates");
+    const declined = [{ device: "c", code: "UNAVAILABLE" }];
+    expect(roundLine({ ...aborted, declined }, 10, paint)).toBe(
+      "round 2 of 10 was aborted: too few updates (c: UNAVAILABLE)",
     );
   });
 
@@ -131,6 +134,8 @@ describe("lines", () => {
     expect(alertLine(alert, paint)).toBe(
       "alert     pump-1  2026-01-05 06:01:02  3.0 x threshold  flow 61 %, c4 20 %",
     );
+    const hostile = { ...alert, channels: [{ channel: 0, name: "\u001b[2Jflow\n", share: 1 }] };
+    expect(alertLine(hostile, paint)).toMatch(/ {2}\?\[2Jflow\? 100 %$/);
     expect(alertLine({ ...alert, phase: "end", durationRows: 12 }, paint)).toMatch(/after 12 rows$/);
   });
 

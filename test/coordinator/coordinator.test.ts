@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { startCoordinator } from "../../coordinator/coordinator.ts";
+import { enrollDevice, startCoordinator } from "../../coordinator/coordinator.ts";
 import { openDiskBlobs } from "../../coordinator/embedded/disk-blobs.ts";
 import { openSqliteJournal } from "../../coordinator/embedded/sqlite-journal.ts";
 import {
@@ -150,6 +150,30 @@ describe("coordinator", () => {
       return view?.late.length === 1 && view;
     }, "the late update to be counted");
     expect(round).toMatchObject({ accepted: ["a"], late: ["b"] });
+  });
+
+  it("waits longer after every further round that is aborted", async () => {
+    house = await testCoordinator(smallTask({ rounds: 1, minDevices: 1, round: { retryMs: 200 } }));
+    const [a] = await join3(["a"]);
+    for (let number = 1; number <= 3; number++) {
+      const { task, round, nonce } = await a!.invitation(number);
+      await a!.request({ kind: "decline", task, round, nonce, code: "UNAVAILABLE", message: "no data yet" });
+    }
+    await a!.invitation(4);
+    const rounds = await house.coordinator.view.rounds({ limit: 4 });
+    const pauses = rounds.slice(0, 3).map(({ openedMs }, i) => openedMs - rounds[i + 1]!.closedMs!);
+    for (const [i, pause] of pauses.reverse().entries()) expect(pause).toBeGreaterThanOrEqual(200 * 2 ** i);
+  });
+
+  it("on all addresses, a device is enrolled only with the one that it is to use", async () => {
+    house = await testCoordinator(smallTask({}), { host: "0.0.0.0" });
+    const { stateDir } = house;
+    await expect(enrollDevice({ stateDir, device: "a" })).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringMatching(/say with --url .*, such as mqtt:\/\/192\.0\.2\.10:\d+$/),
+    });
+    const url = "mqtt://10.0.0.5:1883";
+    expect(await enrollDevice({ stateDir, device: "a", url })).toMatchObject({ device: "a", url });
   });
 
   it("merges the statistics of the fleet before round one, the same whoever answers first", async () => {

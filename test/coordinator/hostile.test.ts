@@ -15,7 +15,7 @@ let base: Version;
 
 beforeEach(async () => {
   house = await testCoordinator(
-    smallTask({ rounds: 3, minDevices: 2, round: { deadlineMs: 2_000, maxSamples: 1000 } }),
+    smallTask({ rounds: 3, minDevices: 2, round: { deadlineMs: 25_000, maxSamples: 1000 } }),
   );
   honest = await connectDevice(await house.coordinator.enroll("honest"), { channels });
   hostile = await connectDevice(await house.coordinator.enroll("hostile"), { channels });
@@ -62,6 +62,12 @@ describe("a hostile device", () => {
       "OVER_WEIGHT",
     ],
     [
+      "a loss that would make the round's infinite",
+      (size) => new Float32Array(size),
+      { loss: Number.MAX_VALUE },
+      "OVER_WEIGHT",
+    ],
+    [
       "bytes that are no frame",
       () => new Float32Array(0),
       { bytes: new Uint8Array(500).fill(7) },
@@ -86,7 +92,8 @@ describe("a hostile device", () => {
       const update = hostile.makeUpdate(invite, weights(base.weights.length), base.header, change);
       expect(await hostile.send(update)).toMatchObject({ state: "refused", code });
       expect(refusals()[code]).toBe(1);
-      await roundGoesOn();
+      // What was made for somebody else says nothing of the device's own answer.
+      await (code === "FORBIDDEN" ? roundAfterDecline() : roundGoesOn());
     });
   }
 
@@ -110,6 +117,38 @@ describe("a hostile device", () => {
     });
     await hostile.client.publishAsync(topics.up("hostile", "hb"), Buffer.from("not msgpack"), { qos: 1 });
     await until(() => (refusals().TOO_LARGE ?? 0) >= 2 && (refusals().BAD_MESSAGE ?? 0) >= 1, "the refusals");
+    await roundAfterDecline();
+  });
+
+  it("that sends an alert from a time that no calendar has is refused", async () => {
+    const alert = {
+      ...{ kind: "alert", id: "0".repeat(16), phase: "onset", event: "0".repeat(16), row: 1, atMs: 1e300 },
+      ...{ score: 2, threshold: 1, version: { number: 1, sha256: base.sha256 }, channels: [] },
+    };
+    const send = (message: object) =>
+      hostile.client.publishAsync(topics.up("hostile", "event"), Buffer.from(encode(message)), { qos: 1 });
+    await send(alert);
+    expect(refusals()).toEqual({ BAD_MESSAGE: 1 });
+    await send({ ...alert, atMs: 8.64e15 });
+    expect(await house.coordinator.view.alerts({ limit: 10 })).toHaveLength(1);
+    await roundAfterDecline();
+  });
+
+  it("that sends 100 MB in chunks of no transfer is refused chunk by chunk, and memory stays flat", async () => {
+    const chunk = Buffer.from(encode({ index: 0, data: new Uint8Array(96 * 1024) }, { maxBytes: 100_000 }));
+    const push = async (count: number) => {
+      const topic = topics.chunkUp("hostile", "0".repeat(32));
+      for (let i = 0; i < count; i += 8)
+        await Promise.all(
+          Array.from({ length: 8 }, () => hostile.client.publishAsync(topic, chunk, { qos: 1 })),
+        );
+    };
+    await push(80);
+    const before = process.memoryUsage().rss;
+    await push(1000);
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024);
+    expect(refusals()).toEqual({ NOT_FOUND: 1080 });
+    expect(house.coordinator.traffic().receivedBytes).toBeGreaterThan(100 * 1024 * 1024);
     await roundAfterDecline();
   });
 
@@ -154,3 +193,45 @@ async function roundAfterDecline(): Promise<void> {
   await hostile.request({ kind: "decline", task, round, nonce, code: "UNAVAILABLE", message: "no" });
   await roundGoesOn();
 }
+
+describe("a hostile device before round one", () => {
+  it("that sends impossible channel statistics is refused, and the fleet's scaler is the honest devices' alone", async () => {
+    const task = {
+      rounds: 1,
+      minDevices: 2,
+      detector: { scaling: "federated" },
+      round: { deadlineMs: 3_000, maxSamples: 1000 },
+    } as const;
+    const town = await testCoordinator(smallTask(task));
+    const good = await connectDevice(await town.coordinator.enroll("good"), { channels });
+    const bad = await connectDevice(await town.coordinator.enroll("bad"), { channels });
+    try {
+      const answer = async (device: ScriptedDevice, values: Uint8Array) => {
+        const ask = await until(
+          () => device.commands.find((c) => c.kind === "ask-statistics"),
+          "the question",
+        );
+        await device.request({ kind: "statistics", task: "main", nonce: ask.nonce, values });
+      };
+      const numbers = (...values: number[]) => new Uint8Array(Float64Array.from(values).buffer);
+      await answer(bad, numbers(5, 5, 5, 1e300, 1, 1, 0, 0, 0));
+      await answer(bad, numbers(5, 5, 5, Number.NaN, 1, 1, 0, 0, 0));
+      await answer(bad, numbers(1001, 1001, 1001, 1, 1, 1, 0, 0, 0));
+      await answer(bad, numbers(5, 1, 0));
+      await until(() => town.coordinator.view.device("bad")?.refused.BAD_SHAPE, "the last refusal");
+      expect(town.coordinator.view.device("bad")?.refused).toEqual({
+        BAD_MESSAGE: 1,
+        NOT_FINITE: 1,
+        OVER_WEIGHT: 1,
+        BAD_SHAPE: 1,
+      });
+      const honestly = numbers(9, 9, 9, 1, 2, 3, 4, 5, 6);
+      await answer(good, honestly);
+      expect((await good.version()).header.statistics).toEqual(honestly);
+    } finally {
+      await good.close();
+      await bad.close();
+      await town.close();
+    }
+  });
+});

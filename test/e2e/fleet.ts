@@ -11,6 +11,7 @@ import { enrollDevice } from "../../coordinator/coordinator.ts";
 import { openDiskBlobs } from "../../coordinator/embedded/disk-blobs.ts";
 import { openSqliteJournal } from "../../coordinator/embedded/sqlite-journal.ts";
 import type { Journal } from "../../coordinator/journal.ts";
+import type { Receipt } from "../../coordinator/round.ts";
 import { streams } from "../../coordinator/round-record.ts";
 import { writeNpy } from "../../models/data/npy.ts";
 import { createRandom } from "../../models/engine/random.ts";
@@ -55,8 +56,11 @@ export interface Fleet {
   rounds(): Promise<readonly RoundView[]>;
   versions(): Promise<readonly VersionView[]>;
   alerts(): Promise<readonly AlertView[]>;
-  /** With the coordinator stopped: checks that every version is the average of what the journal says was accepted, and that ids are whole. */
-  audit(rounds: number): Promise<void>;
+  /**
+   * Stops everything and checks that every version is the average of what the journal says was accepted, and that ids are whole. The
+   * updates that were counted, in the order in which they were.
+   */
+  audit(rounds: number): Promise<readonly Receipt[]>;
   close(): Promise<void>;
 }
 
@@ -120,7 +124,7 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
       for (const process of processes) await process.kill("SIGTERM");
       const journal = await openSqliteJournal({ path: join(stateDir, "journal.db"), now: Date.now });
       try {
-        await auditVersions(journal, join(stateDir, "blobs"), { task: task.id, rounds });
+        return await auditVersions(journal, join(stateDir, "blobs"), { task: task.id, rounds });
       } finally {
         await journal.close();
       }
@@ -165,7 +169,8 @@ async function auditVersions(
   journal: Journal,
   blobFolder: string,
   { task, rounds }: { task: string; rounds: number },
-): Promise<void> {
+): Promise<readonly Receipt[]> {
+  const counted: Receipt[] = [];
   const blobs = await openDiskBlobs({ folder: blobFolder });
   const versions = await journal.read(`versions/${task}`);
   const numbers = versions.map(({ key }) => Number(key));
@@ -177,7 +182,9 @@ async function auditVersions(
   if (closed.length !== rounds) throw new Error(`${closed.length} rounds closed, expected ${rounds}`);
   for (const { round, base, version, accepted } of closed) {
     const where = { journal, blobs, task, round };
-    const devices = (await receiptsOf(where)).map(({ device }) => device).sort();
+    const receipts = await receiptsOf(where);
+    counted.push(...receipts);
+    const devices = receipts.map(({ device }) => device).sort();
     if (devices.join() !== accepted.join() || new Set(devices).size !== devices.length) {
       throw new Error(
         `round ${round} says it accepted ${accepted.join()}, the journal holds ${devices.join()}`,
@@ -192,6 +199,7 @@ async function auditVersions(
       );
     }
   }
+  return counted;
 }
 
 /** Three correlated channels with two faults in the test part: enough for a forecaster to learn and to alarm on. */

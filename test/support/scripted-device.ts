@@ -35,6 +35,7 @@ export interface ScriptedDevice {
 
 export interface UpdateOptions {
   readonly samples?: number;
+  readonly loss?: number;
   readonly chunkBytes?: number;
   readonly base?: string;
   readonly device?: string;
@@ -141,7 +142,7 @@ export async function connectDevice(
       const { task, round, nonce } = invite;
       const key = { device: change.device ?? device, task, round, nonce, bootSeq, sha256: manifest.sha256 };
       const xfer = transferId(key);
-      const about = { loss: 0.5, heldBackLoss: 0.7, trainMs: 3 };
+      const about = { loss: change.loss ?? 0.5, heldBackLoss: 0.7, trainMs: 3 };
       return {
         bytes,
         offer: { kind: "offer", xfer, task, round, nonce, bootSeq, base, samples, ...about, manifest },

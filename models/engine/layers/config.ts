@@ -26,6 +26,8 @@ export const common = {
   batch_shape: ignored,
   build_config: ignored,
   activity_regularizer: none,
+  /** Keras 3 writes it into many layers. */
+  quantization_config: none,
 };
 
 type WeightOptions<K extends string> = Record<`${K}_initializer`, z.ZodType<Initializer, unknown>> &
@@ -56,7 +58,7 @@ export function weightOf(config: object, key: string, shape: Shape, name = key):
 export const units = z.int().positive().max(65_536);
 
 /** Settings whose wrong value is a mistake in the file, not something that another engine might have. */
-const PLAIN = new Set(["name", "units"]);
+const PLAIN = new Set(["name", "units", "filters", "kernel_size"]);
 
 /** `layer.config` as `schema` reads it. Throws UNSUPPORTED, or BAD_INPUT for a malformed setting. */
 export function parseConfig<T>(schema: z.ZodType<T>, layer: LayerConfig): T {

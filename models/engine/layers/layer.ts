@@ -25,9 +25,11 @@ export interface LayerPlan {
   readonly alias?: true;
   /**
    * What becomes of a mask over time steps that comes with the first input: "keep" (the default) hands it on, "drop"
-   * ends it, "make": the layer writes one of its own at `Site.output.mask`.
+   * ends it, "make": the layer writes one of its own at `Site.output.mask`; "merge": it does so where any input has one.
    */
-  readonly mask?: "keep" | "drop" | "make";
+  readonly mask?: "keep" | "drop" | "make" | "merge";
+  /** The first input holds whole numbers from 0 to tokens - 1: it has to be an input of the model, which is checked with every batch. */
+  readonly tokens?: number;
   /** Set where every output is a probability, for a loss that would take it for a logit. */
   readonly probabilities?: "softmax" | "sigmoid";
   /** A step without weights that runs right behind: an activation that is not fused. */

@@ -1,4 +1,4 @@
-import { sigmoid4, tanh4 } from "./math";
+import { exp4, sigmoid4, tanh4 } from "./math";
 import { at, ld, madd, st } from "./vector";
 
 // The same numbers stand in models/engine/activations.ts.
@@ -7,6 +7,9 @@ export const RELU: i32 = 1;
 export const TANH: i32 = 2;
 export const SIGMOID: i32 = 3;
 export const HARD_SIGMOID: i32 = 4;
+export const RELU6: i32 = 5;
+export const EXPONENTIAL: i32 = 6;
+export const HARD_SIGMOID_3: i32 = 7;
 
 // @ts-ignore: decorator
 @inline
@@ -20,6 +23,20 @@ function relu4(x: v128): v128 {
 function hardSigmoid4(x: v128): v128 {
   const y = madd(x, f32x4.splat(0.2), f32x4.splat(0.5));
   return f32x4.pmin(f32x4.pmax(y, f32x4.splat(0)), f32x4.splat(1));
+}
+
+/** relu6(x + 3) / 6: the hard sigmoid of Keras 3. */
+// @ts-ignore: decorator
+@inline
+function hardSigmoidOfKeras3(x: v128): v128 {
+  const y = f32x4.mul(f32x4.add(x, f32x4.splat(3)), f32x4.splat(1.0 / 6.0));
+  return f32x4.pmin(f32x4.pmax(y, f32x4.splat(0)), f32x4.splat(1));
+}
+
+// @ts-ignore: decorator
+@inline
+function relu64(x: v128): v128 {
+  return f32x4.pmin(f32x4.pmax(x, f32x4.splat(0)), f32x4.splat(6));
 }
 
 /** x[i] = f(x[i]) in place. One loop per function keeps its constants in registers. */
@@ -39,6 +56,15 @@ export function activate(kind: i32, p: usize, n: i32): void {
   } else if (kind == HARD_SIGMOID) {
     for (; p < end; p += 16) v128.store(p, hardSigmoid4(v128.load(p)));
     if (rest) st(p, hardSigmoid4(ld(p, rest)), rest);
+  } else if (kind == RELU6) {
+    for (; p < end; p += 16) v128.store(p, relu64(v128.load(p)));
+    if (rest) st(p, relu64(ld(p, rest)), rest);
+  } else if (kind == EXPONENTIAL) {
+    for (; p < end; p += 16) v128.store(p, exp4(v128.load(p)));
+    if (rest) st(p, exp4(ld(p, rest)), rest);
+  } else if (kind == HARD_SIGMOID_3) {
+    for (; p < end; p += 16) v128.store(p, hardSigmoidOfKeras3(v128.load(p)));
+    if (rest) st(p, hardSigmoidOfKeras3(ld(p, rest)), rest);
   }
 }
 
@@ -50,7 +76,8 @@ export function activateRows(kind: i32, p: usize, rows: i32, cols: i32, stride: 
 
 /**
  * f'(x) written in a = f(x): ((c2 a + c1) a + c0) where lo < a < hi, else 0. One form for all kinds, so that the gate
- * loops have no branch: sigmoid a - a^2, tanh 1 - a^2, linear 1, relu 1 for a > 0, hard sigmoid 0.2 for 0 < a < 1.
+ * loops have no branch: sigmoid a - a^2, tanh 1 - a^2, linear 1, relu 1 for a > 0, relu6 1 for 0 < a < 6, hard sigmoid 0.2
+ * (Keras 3: 1/6) for 0 < a < 1, exponential a.
  */
 // @ts-ignore: decorator
 @inline
@@ -60,13 +87,14 @@ export function slope4(a: v128, c0: v128, c1: v128, c2: v128, lo: v128, hi: v128
 }
 
 export function slope0(kind: i32): v128 {
-  if (kind == SIGMOID) return f32x4.splat(0);
+  if (kind == SIGMOID || kind == EXPONENTIAL) return f32x4.splat(0);
   if (kind == HARD_SIGMOID) return f32x4.splat(0.2);
+  if (kind == HARD_SIGMOID_3) return f32x4.splat(1.0 / 6.0);
   return f32x4.splat(1);
 }
 
 export function slope1(kind: i32): v128 {
-  return f32x4.splat(kind == SIGMOID ? 1 : 0);
+  return f32x4.splat(kind == SIGMOID || kind == EXPONENTIAL ? 1 : 0);
 }
 
 export function slope2(kind: i32): v128 {
@@ -74,11 +102,13 @@ export function slope2(kind: i32): v128 {
 }
 
 export function slopeLo(kind: i32): v128 {
-  return f32x4.splat(kind == RELU || kind == HARD_SIGMOID ? 0 : -Infinity);
+  const flat = kind == RELU || kind == RELU6 || kind == HARD_SIGMOID || kind == HARD_SIGMOID_3;
+  return f32x4.splat(flat ? 0 : -Infinity);
 }
 
 export function slopeHi(kind: i32): v128 {
-  return f32x4.splat(kind == HARD_SIGMOID ? 1 : Infinity);
+  if (kind == RELU6) return f32x4.splat(6);
+  return f32x4.splat(kind == HARD_SIGMOID || kind == HARD_SIGMOID_3 ? 1 : Infinity);
 }
 
 /** g[i] *= f'(x[i]), with a = f(x) at hand. */

@@ -11,3 +11,13 @@ export function addTo(to: usize, from: usize, n: i32): void {
 export function copy(to: usize, from: usize, n: i32): void {
   memory.copy(to, from, at(n));
 }
+
+/** to[i] = 0 */
+export function clear(to: usize, n: i32): void {
+  memory.fill(to, 0, at(n));
+}
+
+/** Each of `rows` rows (n) += row. */
+export function addRow(to: usize, row: usize, rows: i32, n: i32): void {
+  for (let i = 0; i < rows; i++, to += at(n)) addTo(to, row, n);
+}

@@ -1,31 +1,164 @@
-import { at } from "./vector";
+import { log1p4, log4 } from "./log";
+import { exp4, sigmoid4, tanh4 } from "./math";
+import { sum4 } from "./softmax";
+import { at, ld, splat, st } from "./vector";
 
-/**
- * Squared error of p against y, both (rows,cols). A NaN in y is a missing target: it adds nothing. weight (rows) or 0.
- * out: two f64, the weighted sum of squares and the number of targets present. When dp is not 0, it becomes the
- * gradient of sum / present.
- */
-export function squaredError(p: usize, y: usize, weight: usize, rows: i32, cols: i32, dp: usize, out: usize): void {
+// Losses of each element by itself, of p against y, both (rows,cols). A NaN in y is a missing target: it adds nothing. weight (rows) or 0.
+// out: two f64, the weighted sum of the loss and the number of targets present. When dp is not 0, it becomes the gradient of
+// factor * sum / present.
+
+const SQUARED: i32 = 0;
+const ABSOLUTE: i32 = 1;
+const HUBER: i32 = 2;
+const BINARY: i32 = 3;
+const BINARY_LOGITS: i32 = 4;
+const LOG_COSH: i32 = 5;
+const POISSON: i32 = 6;
+
+/** Probabilities are kept this far from 0 and 1: Keras and tfjs. */
+export const EPSILON: f32 = 1e-7;
+
+/** Sums of so many floats are kept in f32 before they go into the f64. */
+const CHUNK: i32 = 256;
+
+/** (p - y)^2 */
+export function squaredError(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(SQUARED, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** |p - y| */
+export function absoluteError(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(ABSOLUTE, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** With e = p - y: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2). Source: Huber 1964. */
+export function huber(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize, delta: f32,
+): void {
+  pointwise(HUBER, p, y, weight, rows, cols, factor, dp, out, delta);
+}
+
+/** -y ln p - (1 - y) ln(1 - p), p kept within [1e-7, 1 - 1e-7]. */
+export function binaryCrossentropy(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(BINARY, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** The same of sigmoid(p), as max(p, 0) - p y + ln(1 + e^-|p|), which no p makes too large. */
+export function binaryCrossentropyLogits(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(BINARY_LOGITS, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** ln cosh(p - y) */
+export function logCosh(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(LOG_COSH, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** p - y ln(p + 1e-7) */
+export function poisson(
+  p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize,
+): void {
+  pointwise(POISSON, p, y, weight, rows, cols, factor, dp, out, 0);
+}
+
+/** `kind` is a constant wherever this is inlined, so each loss is a loop of its own. */
+// @ts-ignore: decorator
+@inline
+function pointwise(
+  kind: i32, p: usize, y: usize, weight: usize, rows: i32, cols: i32, factor: f32, dp: usize, out: usize, delta: f32,
+): void {
+  const sign = i32x4.splat(0x80000000);
+  const one = splat(1);
   let sum: f64 = 0;
   let present: i32 = 0;
   let o: usize = 0;
   for (let i = 0; i < rows; i++) {
     const w: f32 = weight ? load<f32>(weight + at(i)) : 1;
-    for (let j = 0; j < cols; j++, o += 4) {
-      const target = load<f32>(y + o);
-      if (target != target) {
-        if (dp) store<f32>(dp + o, 0);
-        continue;
+    for (let from = 0; from < cols; from += CHUNK) {
+      const to = min(cols, from + CHUNK);
+      let s = splat(0);
+      for (let j = from; j < to; j += 4) {
+        const k = min(4, to - j);
+        const target = ld(y + o, k);
+        const v = ld(p + o, k);
+        // Lanes past the end are not there, as NaN is not.
+        const there = k == 4 ? f32x4.eq(target, target) : v128.and(f32x4.eq(target, target), first(k));
+        let l = splat(0);
+        let g = splat(0);
+        if (kind == SQUARED) {
+          const e = f32x4.sub(v, target);
+          l = f32x4.mul(e, e);
+          g = f32x4.add(e, e);
+        } else if (kind == ABSOLUTE) {
+          const e = f32x4.sub(v, target);
+          l = f32x4.abs(e);
+          // The sign of e; 0 where there is no error.
+          g = v128.andnot(v128.or(v128.and(e, sign), one), f32x4.eq(e, splat(0)));
+        } else if (kind == HUBER) {
+          const e = f32x4.sub(v, target);
+          const size = f32x4.abs(e);
+          const near = f32x4.le(size, splat(delta));
+          const square = f32x4.mul(f32x4.mul(e, e), splat(0.5));
+          l = v128.bitselect(square, f32x4.mul(splat(delta), f32x4.sub(size, splat(0.5 * delta))), near);
+          g = v128.bitselect(e, v128.or(v128.and(e, sign), splat(delta)), near);
+        } else if (kind == BINARY) {
+          const q = f32x4.pmin(f32x4.pmax(v, splat(EPSILON)), splat(1 - EPSILON));
+          const rest = f32x4.sub(one, q);
+          const no = f32x4.sub(one, target);
+          l = f32x4.neg(f32x4.add(f32x4.mul(target, log4(q)), f32x4.mul(no, log4(rest))));
+          g = f32x4.div(f32x4.sub(q, target), f32x4.mul(q, rest));
+          g = v128.and(g, f32x4.eq(q, v)); // flat where it is cut off
+        } else if (kind == BINARY_LOGITS) {
+          l = f32x4.sub(f32x4.pmax(v, splat(0)), f32x4.mul(v, target));
+          l = f32x4.add(l, log1p4(exp4(f32x4.neg(f32x4.abs(v)))));
+          g = f32x4.sub(sigmoid4(v), target);
+        } else if (kind == LOG_COSH) {
+          // |e| + ln(1 + e^-2|e|) - ln 2 cancels near 0; there its series takes over.
+          const e = f32x4.sub(v, target);
+          const size = f32x4.abs(e);
+          const square = f32x4.mul(e, e);
+          const series = f32x4.mul(square, f32x4.sub(splat(0.5), f32x4.mul(square, splat(1.0 / 12))));
+          const tail = log1p4(exp4(f32x4.mul(size, splat(-2))));
+          l = f32x4.add(f32x4.sub(size, splat(0.6931471805599453)), tail);
+          l = v128.bitselect(series, l, f32x4.lt(size, splat(0.1)));
+          g = tanh4(e);
+        } else {
+          const q = f32x4.add(v, splat(EPSILON));
+          l = f32x4.sub(v, f32x4.mul(target, log4(q)));
+          g = f32x4.sub(one, f32x4.div(target, q));
+        }
+        s = f32x4.add(s, v128.and(l, there));
+        present += popcnt(i32x4.bitmask(there));
+        if (dp) st(dp + o, v128.and(f32x4.mul(g, splat(w)), there), k);
+        o += at(k);
       }
-      const e = load<f32>(p + o) - target;
-      present++;
-      sum += <f64>w * <f64>e * <f64>e;
-      if (dp) store<f32>(dp + o, e * w);
+      sum += <f64>w * <f64>sum4(s);
     }
   }
+  finish(sum, present, dp, rows * cols, factor, out);
+}
+
+/** Ones in the first `n` (1..3) lanes. */
+// @ts-ignore: decorator
+@inline
+function first(n: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n));
+}
+
+/** Writes sum and count, and divides the gradient by the count. */
+export function finish(sum: f64, present: i32, dp: usize, n: i32, factor: f32, out: usize): void {
   store<f64>(out, sum);
   store<f64>(out + 8, <f64>present);
-  if (dp && present) scale(dp, rows * cols, 2 / <f32>present);
+  if (dp && present) scale(dp, n, factor / <f32>present);
 }
 
 /** x[i] *= factor */

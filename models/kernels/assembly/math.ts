@@ -1,6 +1,6 @@
 import { madd } from "./vector";
 
-// exp, tanh and sigmoid of four lanes, to about 1e-6 relative.
+// Functions of four lanes, to about 1e-6 relative.
 
 // pmin and pmax are one machine instruction each; min and max, which order -0 and quieten NaN, are many. With x first, a
 // NaN goes through.
@@ -96,4 +96,85 @@ export function gate4(x: v128): v128 {
   const q2 = madd(s, f32x4.splat(3.7711694070307232e-06), f32x4.splat(0.0014932753106773017));
   const q = madd(madd(s2, f32x4.splat(9.868130625327824e-10), q2), s2, q0);
   return f32x4.add(f32x4.div(f32x4.mul(madd(p2, s2, p0), x), q), f32x4.splat(0.5));
+}
+
+/**
+ * ln x for normal x > 0: x = 2^e m with m in [sqrt 1/2, sqrt 2), a degree 8 polynomial for ln m.
+ * Source: Moshier, Cephes mathematical library, single/logf.c.
+ */
+// @ts-ignore: decorator
+@inline
+export function log4(x: v128): v128 {
+  // Taken from the bits of sqrt 1/2, so that the exponent steps at it and not at 1.
+  const shifted = i32x4.sub(x, i32x4.splat(0x3f3504f3));
+  const e = f32x4.convert_i32x4_s(i32x4.shr_s(shifted, 23));
+  const m = i32x4.add(v128.and(shifted, i32x4.splat(0x007fffff)), i32x4.splat(0x3f3504f3));
+  const f = f32x4.sub(m, f32x4.splat(1));
+  const z = f32x4.mul(f, f);
+  let p = f32x4.add(f32x4.mul(f32x4.splat(7.0376836292e-2), f), f32x4.splat(-1.151461031e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1.167699874e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(-1.2420140846e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1.4249322787e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(-1.6668057665e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(2.0000714765e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(-2.4999993993e-1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(3.3333331174e-1));
+  p = f32x4.mul(f32x4.mul(p, f), z);
+  // ln 2 in two parts, the small one first.
+  p = f32x4.add(p, f32x4.mul(e, f32x4.splat(-2.1219444e-4)));
+  p = f32x4.sub(p, f32x4.mul(z, f32x4.splat(0.5)));
+  return f32x4.add(f32x4.add(f, p), f32x4.mul(e, f32x4.splat(0.693359375)));
+}
+
+/** ln x of one float. */
+// @ts-ignore: decorator
+@inline
+export function log1(x: f32): f32 {
+  return f32x4.extract_lane(log4(f32x4.splat(x)), 0);
+}
+
+/**
+ * ln(1 + x) for x >= 0. What 1 + x rounds away is made good by the factor x / ((1 + x) - 1).
+ * Source: Goldberg 1991, What every computer scientist should know about floating-point arithmetic, theorem 4.
+ */
+// @ts-ignore: decorator
+@inline
+export function log1p4(x: v128): v128 {
+  const w = f32x4.add(x, f32x4.splat(1));
+  const d = f32x4.sub(w, f32x4.splat(1));
+  const y = f32x4.div(f32x4.mul(log4(w), x), d);
+  return v128.bitselect(x, y, f32x4.eq(d, f32x4.splat(0)));
+}
+
+/** e^x - 1 as 2t / (1 - t) with t = tanh(x/2), so that nothing cancels near 0; for x below 15. */
+// @ts-ignore: decorator
+@inline
+export function expm14(x: v128): v128 {
+  const t = tanh4(f32x4.mul(x, f32x4.splat(0.5)));
+  return f32x4.div(f32x4.add(t, t), f32x4.sub(f32x4.splat(1), t));
+}
+
+/**
+ * The normal distribution's cdf, 1/2 erfc(-x / sqrt 2): relative to its own size to 1e-6 (1 + x^2 / 4), which is what
+ * rounding x^2 leaves of e^(-x^2 / 2).
+ * Source: Press et al., Numerical Recipes, 2nd edition, section 6.2 (Chebyshev fit of erfc, 1.2e-7 relative).
+ */
+// @ts-ignore: decorator
+@inline
+export function normalCdf4(x: v128): v128 {
+  const z = f32x4.mul(f32x4.abs(x), f32x4.splat(0.7071067811865476));
+  const t = f32x4.div(f32x4.splat(1), f32x4.add(f32x4.mul(z, f32x4.splat(0.5)), f32x4.splat(1)));
+  let p = f32x4.add(f32x4.mul(t, f32x4.splat(0.17087277)), f32x4.splat(-0.82215223));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(1.48851587));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(-1.13520398));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(0.27886807));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(-0.18628806));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(0.09678418));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(0.37409196));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(1.00002368));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(-1.26551223));
+  const square = f32x4.mul(f32x4.mul(x, x), f32x4.splat(0.5));
+  const tail = f32x4.mul(f32x4.mul(t, exp4(f32x4.sub(p, square))), f32x4.splat(0.5));
+  const positive = f32x4.gt(x, f32x4.splat(0));
+  return v128.bitselect(f32x4.sub(f32x4.splat(1), tail), tail, positive);
 }

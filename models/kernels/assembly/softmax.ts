@@ -1,4 +1,4 @@
-import { exp4 } from "./math";
+import { exp4, log1 } from "./math";
 import { at, ld, splat, st } from "./vector";
 
 /** y = e^(x - max) / sum, each row of (rows,cols) by itself. y may be x. */
@@ -48,6 +48,37 @@ export function softmaxBackward(y: usize, dy: usize, dx: usize, rows: i32, cols:
     for (let j = 0; j < cols; j += 4) {
       const k = min(4, cols - j);
       st(dx + at(j), f32x4.mul(ld(y + at(j), k), f32x4.sub(ld(dy + at(j), k), dot)), k);
+    }
+  }
+}
+
+/** y = x - max - ln(sum of e^(x - max)), each row of (rows,cols) by itself. y must not be x. */
+export function logSoftmax(x: usize, y: usize, rows: i32, cols: i32): void {
+  for (let i = 0; i < rows; i++, x += at(cols), y += at(cols)) {
+    let top: f32 = -Infinity;
+    for (let j = 0; j < cols; j++) top = max(top, load<f32>(x + at(j)));
+    softmaxRow(x, y, cols);
+    // The largest probability is 1 / sum.
+    let largest: f32 = 0;
+    for (let j = 0; j < cols; j++) largest = max(largest, load<f32>(y + at(j)));
+    const shift = splat(top - log1(largest));
+    for (let j = 0; j < cols; j += 4) {
+      const k = min(4, cols - j);
+      st(y + at(j), f32x4.sub(ld(x + at(j), k), shift), k);
+    }
+  }
+}
+
+/** dx = dy - e^y sum(dy), row by row. dx may be dy. */
+export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, rows: i32, cols: i32): void {
+  for (let i = 0; i < rows; i++, y += at(cols), dy += at(cols), dx += at(cols)) {
+    let s = splat(0);
+    for (let j = 0; j < cols; j += 4) s = f32x4.add(s, ld(dy + at(j), min(4, cols - j)));
+    const total = splat(sum4(s));
+    for (let j = 0; j < cols; j += 4) {
+      const k = min(4, cols - j);
+      const part = f32x4.mul(exp4(ld(y + at(j), k)), total);
+      st(dx + at(j), f32x4.sub(ld(dy + at(j), k), part), k);
     }
   }
 }

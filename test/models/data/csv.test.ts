@@ -120,6 +120,7 @@ const MALFORMED: [text: string | Uint8Array, sentence: string, options?: CsvOpti
     'x.csv: line 3 column "t" holds "2020-02-31 00:00:00", not a time',
     { timeColumn: "t" },
   ],
+  ["time,a\n1,1\n1e300,2\n", 'x.csv: line 3 column "time" holds "1e300", not a time'],
   [
     "a,label\n1,0\n2,5\n",
     'x.csv: line 3 column "label" holds "5", not a label 0 or 1',

@@ -81,6 +81,22 @@ test("statistics - encoded and decoded they are the same, at any place in a mess
   expect(decodeStatistics(message.subarray(3))).toEqual(statistics);
 });
 
+test("statistics - of the largest values there are, whoever has them, merge to some that can be read", () => {
+  const most = (2 - 2 ** -23) * 2 ** 127;
+  const of = (...values: number[]) => {
+    const statistics = emptyStatistics(1);
+    observe(statistics, Float32Array.from(values));
+    return encodeStatistics(statistics);
+  };
+  const merged = mergeStatistics([
+    ["a", of(most, most, most)],
+    ["b", of(-most, -most)],
+    ["c", of(most, -most, Number.NaN)],
+    ["d", of(Number.NaN)],
+  ]);
+  expect(decodeStatistics(merged).count[0]).toBe(7);
+});
+
 test("statistics - broken ones from the wire are refused by what is wrong with them", () => {
   const bytes = (...numbers: number[]) => new Uint8Array(Float64Array.from(numbers).buffer);
   const code = (encoded: Uint8Array) => {
@@ -97,6 +113,9 @@ test("statistics - broken ones from the wire are refused by what is wrong with t
   expect(code(bytes(-5, 1, 2))).toBe("BAD_MESSAGE");
   expect(code(bytes(5.5, 1, 2))).toBe("BAD_MESSAGE");
   expect(code(bytes(5, 1, -2))).toBe("BAD_MESSAGE");
+  expect(code(bytes(5, 1e39, 0))).toBe("BAD_MESSAGE");
+  expect(code(bytes(0, 1e300, 0))).toBe("BAD_MESSAGE");
+  expect(code(bytes(5, 0, 5.1 * 1.16e77))).toBe("BAD_MESSAGE");
   expect(() => mergeStatistics([])).toThrow("there are no statistics to merge; wait for at least one device");
   expect(() =>
     mergeStatistics([

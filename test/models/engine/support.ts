@@ -44,11 +44,11 @@ export function backpropagate(machine: Machine, batch: number, x: Float32Array, 
   return { output, loss: sum / present, gradients: machine.gradients.slice(0, machine.plan.trained) };
 }
 
-/** The largest difference, relative to the largest expected magnitude. */
-export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
+/** The largest difference, relative to the largest expected magnitude (or to `floor`, where that is larger). */
+export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>, floor = 1e-6): number {
   if (got.length !== expected.length) return Number.POSITIVE_INFINITY;
   let difference = 0;
-  let size = 1e-6;
+  let size = floor;
   for (let i = 0; i < expected.length; i++) {
     const d = Math.abs(got[i]! - expected[i]!);
     difference = Math.max(difference, Number.isNaN(d) ? Number.POSITIVE_INFINITY : d);

@@ -1,7 +1,9 @@
 import { expect, it } from "vitest";
 import { kernelArena } from "./arena.ts";
 
-const [LINEAR, RELU, TANH, SIGMOID, HARD_SIGMOID] = [0, 1, 2, 3, 4];
+const [LINEAR, RELU, TANH, SIGMOID, HARD_SIGMOID, RELU6, EXPONENTIAL, HARD_SIGMOID_3] = [
+  0, 1, 2, 3, 4, 5, 6, 7,
+];
 
 /** Dense near zero and out to where the functions are flat, both signs. 4,003 values: the last vector has a tail. */
 const XS = Float32Array.from({ length: 4_003 }, (_, i) => {
@@ -15,6 +17,10 @@ it.each([
   ["relu", RELU, (x: number) => Math.max(0, x), 0],
   ["hard sigmoid", HARD_SIGMOID, (x: number) => Math.min(1, Math.max(0, 0.2 * x + 0.5)), 1e-6],
   ["linear", LINEAR, (x: number) => x, 0],
+  ["relu6", RELU6, (x: number) => Math.min(6, Math.max(0, x)), 0],
+  ["exponential", EXPONENTIAL, Math.exp, 1e-6],
+  // Next to x = -3, what is left of the sum is the rounding of x itself.
+  ["hard sigmoid of Keras 3", HARD_SIGMOID_3, (x: number) => Math.min(1, Math.max(0, x / 6 + 0.5)), 1e-5],
 ] as const)(
   "activate - %s is accurate relative to its own size, everywhere",
   async (_, kind, exact, limit) => {
@@ -47,6 +53,8 @@ it.each([
   ["relu", RELU],
   ["hard sigmoid", HARD_SIGMOID],
   ["linear", LINEAR],
+  ["relu6", RELU6],
+  ["hard sigmoid of Keras 3", HARD_SIGMOID_3],
 ] as const)("activateBackward - %s agrees with finite differences", async (_, kind) => {
   const { kernels, put, intact } = await kernelArena();
   const points = Float32Array.from({ length: 27 }, (_, i) => (i - 13) * 0.37 + 0.01);

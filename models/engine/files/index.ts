@@ -1,0 +1,10 @@
+export { importKeras, loadKeras } from "./keras.ts";
+export { exportOnnx } from "./onnx/export.ts";
+export {
+  exportTfjs,
+  type ImportOptions,
+  importTfjs,
+  loadTfjs,
+  saveTfjs,
+  type TfjsModel,
+} from "./tfjs.ts";
