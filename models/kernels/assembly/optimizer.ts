@@ -1,5 +1,5 @@
 import { sum4 } from "./softmax";
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
 // One pass over the flat weights w (n), their gradients g (n) and the optimizer's own state.
 
@@ -24,7 +24,7 @@ export function addScaled(to: usize, from: usize, n: i32, factor: f32): void {
   for (let i = 0; i < n; i += 4) {
     const k = min(4, n - i);
     const o = at(i);
-    st(to + o, f32x4.add(ld(to + o, k), f32x4.mul(f, ld(from + o, k))), k);
+    st(to + o, madd(f, ld(from + o, k), ld(to + o, k)), k);
   }
 }
 
@@ -46,11 +46,11 @@ export function penalty(w: usize, g: usize, n: i32, l1: f32, l2: f32): f64 {
     const k = min(4, n - i);
     const o = at(i);
     const v = ld(w + o, k);
-    const part = f32x4.add(f32x4.mul(L1, f32x4.abs(v)), f32x4.mul(f32x4.mul(splat(l2), v), v));
+    const part = madd(f32x4.mul(splat(l2), v), v, f32x4.mul(L1, f32x4.abs(v)));
     sum += <f64>sum4(part);
     if (g == 0) continue;
     const slope = v128.andnot(v128.or(v128.and(v, sign), L1), f32x4.eq(v, splat(0)));
-    st(g + o, f32x4.add(ld(g + o, k), f32x4.add(slope, f32x4.mul(L2, v))), k);
+    st(g + o, f32x4.add(ld(g + o, k), madd(L2, v, slope)), k);
   }
   return sum;
 }
@@ -62,7 +62,7 @@ export function holdNorms(w: usize, rows: i32, cols: i32, most: f32): void {
     let s = splat(0);
     for (let i = 0; i < rows; i++) {
       const v = ld(w + at(i * cols + j), k);
-      s = f32x4.add(s, f32x4.mul(v, v));
+      s = madd(v, v, s);
     }
     const length = f32x4.sqrt(s);
     const wanted = most > 0 ? f32x4.pmin(length, splat(most)) : splat(1);
@@ -88,7 +88,7 @@ export function proximal(g: usize, w: usize, anchor: usize, n: i32, mu: f32): vo
   for (let i = 0; i < n; i += 4) {
     const k = min(4, n - i);
     const o = at(i);
-    st(g + o, f32x4.add(ld(g + o, k), f32x4.mul(m, f32x4.sub(ld(w + o, k), ld(anchor + o, k)))), k);
+    st(g + o, madd(m, f32x4.sub(ld(w + o, k), ld(anchor + o, k)), ld(g + o, k)), k);
   }
 }
 
@@ -102,9 +102,9 @@ export function sgd(w: usize, g: usize, v: usize, n: i32, rate: f32, momentum: f
     const grad = ld(g + o, k);
     let step = grad;
     if (v) {
-      const velocity = f32x4.add(f32x4.mul(m, ld(v + o, k)), grad);
+      const velocity = madd(m, ld(v + o, k), grad);
       st(v + o, velocity, k);
-      step = nesterov ? f32x4.add(grad, f32x4.mul(m, velocity)) : velocity;
+      step = nesterov ? madd(m, velocity, grad) : velocity;
     }
     st(w + o, f32x4.sub(ld(w + o, k), f32x4.mul(r, step)), k);
   }
@@ -125,8 +125,8 @@ export function adam(
     const k = min(4, n - i);
     const o = at(i);
     const grad = ld(g + o, k);
-    const mean = f32x4.add(f32x4.mul(B1, ld(m + o, k)), f32x4.mul(D1, grad));
-    const variance = f32x4.add(f32x4.mul(B2, ld(v + o, k)), f32x4.mul(D2, f32x4.mul(grad, grad)));
+    const mean = madd(D1, grad, f32x4.mul(B1, ld(m + o, k)));
+    const variance = madd(D2, f32x4.mul(grad, grad), f32x4.mul(B2, ld(v + o, k)));
     st(m + o, mean, k);
     st(v + o, variance, k);
     const root = f32x4.add(f32x4.sqrt(f32x4.mul(variance, C2)), E);
@@ -147,17 +147,17 @@ export function rmsprop(
     const k = min(4, n - i);
     const o = at(i);
     const grad = ld(g + o, k);
-    let square = f32x4.add(f32x4.mul(RHO, ld(v + o, k)), f32x4.mul(D, f32x4.mul(grad, grad)));
+    let square = madd(D, f32x4.mul(grad, grad), f32x4.mul(RHO, ld(v + o, k)));
     st(v + o, square, k);
     if (c) {
-      const mean = f32x4.add(f32x4.mul(RHO, ld(c + o, k)), f32x4.mul(D, grad));
+      const mean = madd(D, grad, f32x4.mul(RHO, ld(c + o, k)));
       st(c + o, mean, k);
       // Rounding may bring the variance below zero.
       square = f32x4.pmax(f32x4.sub(square, f32x4.mul(mean, mean)), splat(0));
     }
     let step = f32x4.div(f32x4.mul(R, grad), f32x4.sqrt(f32x4.add(square, E)));
     if (u) {
-      step = f32x4.add(f32x4.mul(M, ld(u + o, k)), step);
+      step = madd(M, ld(u + o, k), step);
       st(u + o, step, k);
     }
     st(w + o, f32x4.sub(ld(w + o, k), step), k);
@@ -171,7 +171,7 @@ export function adagrad(w: usize, g: usize, v: usize, n: i32, rate: f32, eps: f3
     const k = min(4, n - i);
     const o = at(i);
     const grad = ld(g + o, k);
-    const square = f32x4.add(ld(v + o, k), f32x4.mul(grad, grad));
+    const square = madd(grad, grad, ld(v + o, k));
     st(v + o, square, k);
     st(w + o, f32x4.sub(ld(w + o, k), f32x4.div(f32x4.mul(R, grad), f32x4.sqrt(f32x4.add(square, E)))), k);
   }
