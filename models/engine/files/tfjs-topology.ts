@@ -160,5 +160,8 @@ function list(references: unknown): unknown {
 }
 
 function lacks(layer: string | undefined, what: string): FleetError {
-  return new FleetError("UNSUPPORTED", `layer "${layer}": tfjs-layers has no ${what}; export another format`);
+  return new FleetError(
+    "UNSUPPORTED",
+    `layer "${layer}": tfjs-layers has no ${what}; use another engine or format`,
+  );
 }

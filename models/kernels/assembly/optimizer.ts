@@ -1,5 +1,5 @@
 import { sum4 } from "./softmax";
-import { at, ld, madd, splat, st } from "./vector";
+import { at, ld, splat, st } from "./vector";
 
 // One pass over the flat weights w (n), their gradients g (n) and the optimizer's own state.
 
@@ -7,15 +7,21 @@ import { at, ld, madd, splat, st } from "./vector";
 export function sumOfSquares(p: usize, n: i32): f64 {
   let even = f64x2.splat(0);
   let odd = f64x2.splat(0);
-  for (let i = 0; i < n; i += 4) {
-    const v = ld(p + at(i), min(4, n - i));
+  const end = p + at(n & ~3);
+  for (; p < end; p += 16) {
+    const v = v128.load(p);
     const low = f64x2.promote_low_f32x4(v);
     const high = f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0));
     even = f64x2.add(even, f64x2.mul(low, low));
     odd = f64x2.add(odd, f64x2.mul(high, high));
   }
   const s = f64x2.add(even, odd);
-  return f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
+  let sum = f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
+  for (let i = 0; i < (n & 3); i++) {
+    const v = <f64>load<f32>(p + at(i));
+    sum += v * v;
+  }
+  return sum;
 }
 
 /** to += factor from */
@@ -24,7 +30,7 @@ export function addScaled(to: usize, from: usize, n: i32, factor: f32): void {
   for (let i = 0; i < n; i += 4) {
     const k = min(4, n - i);
     const o = at(i);
-    st(to + o, madd(f, ld(from + o, k), ld(to + o, k)), k);
+    st(to + o, f32x4.add(ld(to + o, k), f32x4.mul(f, ld(from + o, k))), k);
   }
 }
 
@@ -46,11 +52,11 @@ export function penalty(w: usize, g: usize, n: i32, l1: f32, l2: f32): f64 {
     const k = min(4, n - i);
     const o = at(i);
     const v = ld(w + o, k);
-    const part = madd(f32x4.mul(splat(l2), v), v, f32x4.mul(L1, f32x4.abs(v)));
+    const part = f32x4.add(f32x4.mul(L1, f32x4.abs(v)), f32x4.mul(f32x4.mul(splat(l2), v), v));
     sum += <f64>sum4(part);
     if (g == 0) continue;
     const slope = v128.andnot(v128.or(v128.and(v, sign), L1), f32x4.eq(v, splat(0)));
-    st(g + o, f32x4.add(ld(g + o, k), madd(L2, v, slope)), k);
+    st(g + o, f32x4.add(ld(g + o, k), f32x4.add(slope, f32x4.mul(L2, v))), k);
   }
   return sum;
 }
@@ -62,7 +68,7 @@ export function holdNorms(w: usize, rows: i32, cols: i32, most: f32): void {
     let s = splat(0);
     for (let i = 0; i < rows; i++) {
       const v = ld(w + at(i * cols + j), k);
-      s = madd(v, v, s);
+      s = f32x4.add(s, f32x4.mul(v, v));
     }
     const length = f32x4.sqrt(s);
     const wanted = most > 0 ? f32x4.pmin(length, splat(most)) : splat(1);
@@ -88,26 +94,29 @@ export function proximal(g: usize, w: usize, anchor: usize, n: i32, mu: f32): vo
   for (let i = 0; i < n; i += 4) {
     const k = min(4, n - i);
     const o = at(i);
-    st(g + o, madd(m, f32x4.sub(ld(w + o, k), ld(anchor + o, k)), ld(g + o, k)), k);
+    st(g + o, f32x4.add(ld(g + o, k), f32x4.mul(m, f32x4.sub(ld(w + o, k), ld(anchor + o, k)))), k);
   }
 }
 
 /** v = momentum v + g; w -= rate v, or with Nesterov rate (g + momentum v). v may be 0 (no momentum). */
 export function sgd(w: usize, g: usize, v: usize, n: i32, rate: f32, momentum: f32, nesterov: bool): void {
-  const r = splat(rate);
-  const m = splat(momentum);
-  for (let i = 0; i < n; i += 4) {
-    const k = min(4, n - i);
-    const o = at(i);
-    const grad = ld(g + o, k);
-    let step = grad;
-    if (v) {
-      const velocity = madd(m, ld(v + o, k), grad);
-      st(v + o, velocity, k);
-      step = nesterov ? madd(m, velocity, grad) : velocity;
-    }
-    st(w + o, f32x4.sub(ld(w + o, k), f32x4.mul(r, step)), k);
+  const R = splat(rate), M = splat(momentum);
+  const full = at(n & ~3);
+  for (let o: usize = 0; o < full; o += 16) sgd4(w + o, g + o, v ? v + o : 0, 4, R, M, nesterov);
+  if (n & 3) sgd4(w + full, g + full, v ? v + full : 0, n & 3, R, M, nesterov);
+}
+
+// @ts-ignore: decorator
+@inline
+function sgd4(w: usize, g: usize, v: usize, k: i32, R: v128, M: v128, nesterov: bool): void {
+  const grad = ld(g, k);
+  let step = grad;
+  if (v) {
+    const velocity = f32x4.add(f32x4.mul(M, ld(v, k)), grad);
+    st(v, velocity, k);
+    step = nesterov ? f32x4.add(grad, f32x4.mul(M, velocity)) : velocity;
   }
+  st(w, f32x4.sub(ld(w, k), f32x4.mul(R, step)), k);
 }
 
 /**
@@ -121,17 +130,24 @@ export function adam(
 ): void {
   const B1 = splat(b1), B2 = splat(b2), D1 = splat(1 - b1), D2 = splat(1 - b2), E = splat(eps);
   const R = splat(rate / c1), C2 = splat(1 / c2), KEPT = splat(1 - rate * decay);
-  for (let i = 0; i < n; i += 4) {
-    const k = min(4, n - i);
-    const o = at(i);
-    const grad = ld(g + o, k);
-    const mean = madd(D1, grad, f32x4.mul(B1, ld(m + o, k)));
-    const variance = madd(D2, f32x4.mul(grad, grad), f32x4.mul(B2, ld(v + o, k)));
-    st(m + o, mean, k);
-    st(v + o, variance, k);
-    const root = f32x4.add(f32x4.sqrt(f32x4.mul(variance, C2)), E);
-    st(w + o, f32x4.sub(f32x4.mul(KEPT, ld(w + o, k)), f32x4.div(f32x4.mul(R, mean), root)), k);
-  }
+  const full = at(n & ~3);
+  for (let o: usize = 0; o < full; o += 16) adam4(w + o, g + o, m + o, v + o, 4, B1, B2, D1, D2, E, R, C2, KEPT);
+  if (n & 3) adam4(w + full, g + full, m + full, v + full, n & 3, B1, B2, D1, D2, E, R, C2, KEPT);
+}
+
+// @ts-ignore: decorator
+@inline
+function adam4(
+  w: usize, g: usize, m: usize, v: usize, k: i32,
+  B1: v128, B2: v128, D1: v128, D2: v128, E: v128, R: v128, C2: v128, KEPT: v128,
+): void {
+  const grad = ld(g, k);
+  const mean = f32x4.add(f32x4.mul(B1, ld(m, k)), f32x4.mul(D1, grad));
+  const variance = f32x4.add(f32x4.mul(B2, ld(v, k)), f32x4.mul(D2, f32x4.mul(grad, grad)));
+  st(m, mean, k);
+  st(v, variance, k);
+  const root = f32x4.add(f32x4.sqrt(f32x4.mul(variance, C2)), E);
+  st(w, f32x4.sub(f32x4.mul(KEPT, ld(w, k)), f32x4.div(f32x4.mul(R, mean), root)), k);
 }
 
 /**
@@ -147,17 +163,17 @@ export function rmsprop(
     const k = min(4, n - i);
     const o = at(i);
     const grad = ld(g + o, k);
-    let square = madd(D, f32x4.mul(grad, grad), f32x4.mul(RHO, ld(v + o, k)));
+    let square = f32x4.add(f32x4.mul(RHO, ld(v + o, k)), f32x4.mul(D, f32x4.mul(grad, grad)));
     st(v + o, square, k);
     if (c) {
-      const mean = madd(D, grad, f32x4.mul(RHO, ld(c + o, k)));
+      const mean = f32x4.add(f32x4.mul(RHO, ld(c + o, k)), f32x4.mul(D, grad));
       st(c + o, mean, k);
       // Rounding may bring the variance below zero.
       square = f32x4.pmax(f32x4.sub(square, f32x4.mul(mean, mean)), splat(0));
     }
     let step = f32x4.div(f32x4.mul(R, grad), f32x4.sqrt(f32x4.add(square, E)));
     if (u) {
-      step = madd(M, ld(u + o, k), step);
+      step = f32x4.add(f32x4.mul(M, ld(u + o, k)), step);
       st(u + o, step, k);
     }
     st(w + o, f32x4.sub(ld(w + o, k), step), k);
@@ -171,7 +187,7 @@ export function adagrad(w: usize, g: usize, v: usize, n: i32, rate: f32, eps: f3
     const k = min(4, n - i);
     const o = at(i);
     const grad = ld(g + o, k);
-    const square = madd(grad, grad, ld(v + o, k));
+    const square = f32x4.add(ld(v + o, k), f32x4.mul(grad, grad));
     st(v + o, square, k);
     st(w + o, f32x4.sub(ld(w + o, k), f32x4.div(f32x4.mul(R, grad), f32x4.sqrt(f32x4.add(square, E)))), k);
   }
