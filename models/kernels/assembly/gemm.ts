@@ -158,7 +158,10 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
   }
 }
 
-/** One packed block against `m` rows. `ta`: A is stored (K,M). `depth` is the K of the panels. */
+/**
+ * One packed block against `m` rows. `ta`: A is stored (K,M). `depth` is the K of the panels. n: all columns that were packed, or a
+ * multiple of 16 of them; k may be less than `depth`.
+ */
 export function block(
   m: i32, n: i32, k: i32, a: usize, lda: i32, ta: bool,
   packed: usize, depth: i32, c: usize, ldc: i32, mode: i32, bias: usize,
