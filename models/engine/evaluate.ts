@@ -1,14 +1,7 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import {
-  createLoss,
-  createLossMean,
-  type Loss,
-  Losses,
-  type LossValue,
-  lossProblem,
-  targetsFor,
-} from "./losses.ts";
+import { type Loss, Losses, lossProblem } from "./loss-spec.ts";
+import { createLoss, createLossMean, type LossValue, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createMetrics, Metric, type MetricValues } from "./metrics.ts";
 import {

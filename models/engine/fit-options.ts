@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import { type ClassWeights, Losses, lossProblem } from "./losses.ts";
+import type { ClassWeights } from "./class-weights.ts";
+import { Losses, lossProblem } from "./loss-spec.ts";
 import { Metric } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
 import { type Data, Floats, isPair } from "./samples.ts";

@@ -173,7 +173,9 @@ function createTurns() {
   };
 }
 
-function throwIfAborted(...signals: readonly (AbortSignal | undefined)[]): void {
-  const signal = signals.find((candidate) => candidate?.aborted);
-  if (signal) throw new FleetError("ABORTED", "training was aborted", { cause: signal.reason });
+/** Called for every batch, so it makes no list of the two. */
+function throwIfAborted(signal: AbortSignal | undefined, disposal: AbortSignal): void {
+  if (!signal?.aborted && !disposal.aborted) return;
+  const cause = signal?.aborted ? signal.reason : disposal.reason;
+  throw new FleetError("ABORTED", "training was aborted", { cause });
 }

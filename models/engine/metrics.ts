@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import { auroc } from "../evaluation/ranking.ts";
-import { type Loss, lossPerOutput } from "./losses.ts";
+import type { Loss } from "./loss-spec.ts";
+import { lossPerOutput } from "./losses.ts";
 import type { Ends, Targets } from "./samples.ts";
 
 /**

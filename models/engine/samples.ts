@@ -64,6 +64,14 @@ export function isPair(data: Data): data is readonly [Arrays, Arrays] {
   return Array.isArray(data);
 }
 
+/** The two forms in which fit and evaluate are called: (x, y, options) and (samples, options). */
+export function dataAndOptions<Options>(args: readonly unknown[]): { data: Data; options: Options } {
+  const [first, second, third] = args;
+  return first instanceof Float32Array || Array.isArray(first)
+    ? { data: [first as Arrays, second as Arrays], options: third as Options }
+    : { data: first as Samples | MultiSamples, options: second as Options };
+}
+
 /** As the engine reads it. Throws BAD_SHAPE where it does not fit the model. */
 export function samplesOf(ends: Ends, data: Data, targets: readonly Targets[]): MultiSamples {
   if (isPair(data)) return samplesFrom(ends, data[0], data[1], targets);

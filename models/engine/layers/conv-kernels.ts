@@ -1,6 +1,5 @@
 import type { Address, Kernels } from "../../kernels/load.ts";
 import { CONV_SHAPE_FLOATS, describe, type Geometry, simplified } from "./conv-geometry.ts";
-import { packedFloats } from "./recurrent.ts";
 
 /** A convolution at its place in the arena, computed in the way that is fastest for its sizes. Addresses may be 0 as for the kernels. */
 export interface BoundConv {
@@ -107,4 +106,9 @@ function minimalScratchFloats({ input, output }: Geometry, { products, tiles }: 
   const [C, N] = [input[2], output[2]];
   const pitch = (floats: number) => Math.ceil(floats / 16) * 16 + 16;
   return products * (2 * pitch(C * N) + pitch(tiles * C) + pitch(tiles * N) + Math.max(C, N)) + 4;
+}
+
+/** Panels of 16 columns and perhaps one of 8, as models/kernels/assembly/gemm.ts packs a (k, n) matrix. */
+function packedFloats(k: number, n: number): number {
+  return k * Math.ceil(n / 8) * 8;
 }

@@ -4,7 +4,7 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
@@ -49,8 +49,8 @@ export const gru: LayerKind = (layer) => {
       const dh = allocate(maxBatch * H); // (batch, H)
       const du = allocate(maxBatch * H); // (batch, H)
       const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
-      // Forward holds R in two parts (H,2H) and (H,H), backward their transposes (2H,H) and (H,H).
-      const packed = allocate(Math.max(packedFloats(H, 2 * H), packedFloats(2 * H, H)) + packedFloats(H, H));
+      // Forward: [W; R] in two parts, (C+H,2H) and (C+H,H). Backward: R transposed, (3H,H).
+      const packed = allocate(Math.max(panelFloats(C + H, 2 * H) + panelFloats(C + H, H), panelFloats(G, H)));
       const joined = allocate(G);
       const z = allocate(4 * H);
       return {

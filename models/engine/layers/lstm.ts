@@ -5,7 +5,7 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
@@ -54,7 +54,7 @@ export const lstm: LayerKind = (layer) => {
       const dh = allocate(maxBatch * H); // (batch, H)
       const dc = allocate(maxBatch * H); // (batch, H)
       const aside = mask !== 0 ? allocate(2 * maxBatch * H) : 0; // (2, batch, H)
-      const packed = allocate(Math.max(packedFloats(H, G), packedFloats(G, H)));
+      const packed = allocate(Math.max(panelFloats(C + H, G), panelFloats(G, H))); // [W; R]; R transposed
       const z = allocate(5 * H);
       return {
         forward(batch, training) {

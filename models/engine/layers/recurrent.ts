@@ -128,7 +128,7 @@ export function bindSequence(site: Site, { T, C, backwards, dropout, zeroesMaske
   };
 }
 
-/** Panels of 8 columns, as the kernels pack a (k, n) matrix. */
-export function packedFloats(k: number, n: number): number {
-  return k * Math.ceil(n / 8) * 8;
+/** Panels of 16 columns, as models/kernels/assembly/step-product.ts packs a (k, n) matrix. */
+export function panelFloats(k: number, n: number): number {
+  return k * Math.ceil(n / 16) * 16;
 }

@@ -3,7 +3,7 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
@@ -38,7 +38,7 @@ export const simpleRnn: LayerKind = (layer) => {
       const dz = allocate(T * maxBatch * H); // (T, batch, H)
       const zeros = allocate(maxBatch * H); // (batch, H), never written
       const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
-      const packed = allocate(packedFloats(H, H));
+      const packed = allocate(panelFloats(C + H, H)); // [W; R]; R transposed
       const z = allocate(H);
       return {
         forward(batch, training) {

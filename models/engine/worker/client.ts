@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, FleetError } from "../../../protocol/errors.ts";
 import { kernelModule } from "../../kernels/load.ts";
+import type { Choice, Model } from "../compile.ts";
 import type { ModelEvaluateOptions, ModelEvaluation } from "../evaluate.ts";
 import type { BatchEvent, EpochEvent, FitOptions } from "../fit-options.ts";
 import type { FitResult } from "../loop.ts";
@@ -32,7 +33,8 @@ export interface RemoteModel {
   readonly parameters: number;
   readonly inputShape: Shape;
   readonly outputShape: Shape;
-  readonly engine: string;
+  readonly engine: Model["engine"];
+  readonly choice?: Choice;
   weights(): Promise<Float32Array>;
   setWeights(flat: Float32Array): Promise<void>;
   fit(x: Arrays, y: Arrays, options: FitOptions): Promise<FitResult>;
@@ -175,7 +177,7 @@ export function openEngineWorker({ script = besides() }: EngineWorkerOptions = {
   };
 }
 
-type Facts = Pick<RemoteModel, "layout" | "parameters" | "inputShape" | "outputShape" | "engine">;
+type Facts = Pick<RemoteModel, "layout" | "parameters" | "inputShape" | "outputShape" | "engine" | "choice">;
 
 function besides(): URL {
   return new URL("./thread.js", import.meta.url);

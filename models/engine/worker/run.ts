@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { asFleetError, FleetError } from "../../../protocol/errors.ts";
-import type { CompileOptions, Model } from "../compile.ts";
-import { compile } from "../engines.ts";
+import type { Model } from "../compile.ts";
+import { compile, type EngineOptions } from "../engines.ts";
 import type { FitOptions } from "../fit-options.ts";
 import type { Arrays } from "../samples.ts";
 import { type Answer, ENGINE_ROLE, Request, type Wanted } from "./messages.ts";
@@ -47,10 +47,10 @@ export function runEngineThread(): void {
 
   const answer = async (request: Extract<Request, { id: number }>): Promise<unknown> => {
     if (request.kind === "compile") {
-      const model = await compile(request.topology, request.options as CompileOptions);
+      const model = await compile(request.topology, request.options as EngineOptions);
       models.set(request.id, model);
-      const { layout, parameters, inputShape, outputShape, engine } = model;
-      return { model: request.id, layout, parameters, inputShape, outputShape, engine };
+      const { layout, parameters, inputShape, outputShape, engine, choice } = model;
+      return { model: request.id, layout, parameters, inputShape, outputShape, engine, choice };
     }
     if (request.kind === "abort") return fits.get(request.id)?.abort();
     const model = modelOf(request.model);

@@ -119,12 +119,14 @@ export function attentionBackward(
   }
 }
 
-/** How many keys, from the first, a block of queries that ends before `end` may give a weight. */
+/**
+ * How many keys, from the first, a block of queries that ends before `end` may give a weight: whole panels of the packed
+ * keys and values, as a part of one would be read with another width.
+ */
 // @ts-ignore: decorator
 @inline
 function seen(causal: bool, masked: bool, end: i32, s: i32): i32 {
   // A blind query gives one to all, also to those behind it.
-  // In whole panels: `block` takes a last part of 8 columns or fewer for a narrow one.
   return causal && !masked ? min((end + PANEL - 1) & ~(PANEL - 1), s) : s;
 }
 

@@ -1,4 +1,4 @@
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
 // C (M,N) = or += A B, in the manner of BLIS: B is packed in panels 16 columns wide, the last one 8 where that is enough
 // (zero-padded), so that the inner kernel reads it in one straight line whatever its form was; a 2x16 or 4x8 block of C
@@ -128,14 +128,14 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
     let s4 = v128.load(o, 64), s5 = v128.load(o, 80), s6 = v128.load(o, 96), s7 = v128.load(o, 112);
     for (let i = 0; i < k; i++, p += step) {
       const v = v128.load_splat<f32>(x + at(i));
-      s0 = f32x4.add(s0, f32x4.mul(v, v128.load(p)));
-      s1 = f32x4.add(s1, f32x4.mul(v, v128.load(p, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(v, v128.load(p, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(v, v128.load(p, 48)));
-      s4 = f32x4.add(s4, f32x4.mul(v, v128.load(p, 64)));
-      s5 = f32x4.add(s5, f32x4.mul(v, v128.load(p, 80)));
-      s6 = f32x4.add(s6, f32x4.mul(v, v128.load(p, 96)));
-      s7 = f32x4.add(s7, f32x4.mul(v, v128.load(p, 112)));
+      s0 = madd(v, v128.load(p), s0);
+      s1 = madd(v, v128.load(p, 16), s1);
+      s2 = madd(v, v128.load(p, 32), s2);
+      s3 = madd(v, v128.load(p, 48), s3);
+      s4 = madd(v, v128.load(p, 64), s4);
+      s5 = madd(v, v128.load(p, 80), s5);
+      s6 = madd(v, v128.load(p, 96), s6);
+      s7 = madd(v, v128.load(p, 112), s7);
     }
     v128.store(o, s0); v128.store(o, s1, 16); v128.store(o, s2, 32); v128.store(o, s3, 48);
     v128.store(o, s4, 64); v128.store(o, s5, 80); v128.store(o, s6, 96); v128.store(o, s7, 112);
@@ -146,12 +146,12 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
     let s = cols == 4 ? v128.load(y + at(j)) : ld(y + at(j), cols);
     if (cols == 4) {
       for (let i = 0; i < k; i++, p += step) {
-        s = f32x4.add(s, f32x4.mul(v128.load_splat<f32>(x + at(i)), v128.load(p)));
+        s = madd(v128.load_splat<f32>(x + at(i)), v128.load(p), s);
       }
       v128.store(y + at(j), s);
     } else {
       for (let i = 0; i < k; i++, p += step) {
-        s = f32x4.add(s, f32x4.mul(v128.load_splat<f32>(x + at(i)), ld(p, cols)));
+        s = madd(v128.load_splat<f32>(x + at(i)), ld(p, cols), s);
       }
       st(y + at(j), s, cols);
     }
@@ -209,15 +209,15 @@ function rows2x16(
     const b2 = v128.load(b, 32);
     const b3 = v128.load(b, 48);
     let v = v128.load_splat<f32>(a0 + i);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    s02 = f32x4.add(s02, f32x4.mul(v, b2));
-    s03 = f32x4.add(s03, f32x4.mul(v, b3));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
+    s02 = madd(v, b2, s02);
+    s03 = madd(v, b3, s03);
     v = v128.load_splat<f32>(a1 + i);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    s12 = f32x4.add(s12, f32x4.mul(v, b2));
-    s13 = f32x4.add(s13, f32x4.mul(v, b3));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
+    s12 = madd(v, b2, s12);
+    s13 = madd(v, b3, s13);
   }
   put16(s00, s01, s02, s03, c, cols, mode, bias);
   put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
@@ -236,15 +236,15 @@ function columns2x16(
     const b2 = v128.load(b, 32);
     const b3 = v128.load(b, 48);
     let v = v128.load_splat<f32>(a);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
-    s02 = f32x4.add(s02, f32x4.mul(v, b2));
-    s03 = f32x4.add(s03, f32x4.mul(v, b3));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
+    s02 = madd(v, b2, s02);
+    s03 = madd(v, b3, s03);
     v = v128.load_splat<f32>(a, 4);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
-    s12 = f32x4.add(s12, f32x4.mul(v, b2));
-    s13 = f32x4.add(s13, f32x4.mul(v, b3));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
+    s12 = madd(v, b2, s12);
+    s13 = madd(v, b3, s13);
   }
   put16(s00, s01, s02, s03, c, cols, mode, bias);
   put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
@@ -256,10 +256,10 @@ function row1x16(k: i32, a: usize, step: usize, b: usize, c: usize, cols: i32, m
   const end = b + at(k * 16);
   for (; b < end; b += 64, a += step) {
     const v = v128.load_splat<f32>(a);
-    s0 = f32x4.add(s0, f32x4.mul(v, v128.load(b)));
-    s1 = f32x4.add(s1, f32x4.mul(v, v128.load(b, 16)));
-    s2 = f32x4.add(s2, f32x4.mul(v, v128.load(b, 32)));
-    s3 = f32x4.add(s3, f32x4.mul(v, v128.load(b, 48)));
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
+    s2 = madd(v, v128.load(b, 32), s2);
+    s3 = madd(v, v128.load(b, 48), s3);
   }
   put16(s0, s1, s2, s3, c, cols, mode, bias);
 }
@@ -278,17 +278,17 @@ function rows4x8(
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a0 + i);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
     v = v128.load_splat<f32>(a1 + i);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
     v = v128.load_splat<f32>(a2 + i);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
+    s20 = madd(v, b0, s20);
+    s21 = madd(v, b1, s21);
     v = v128.load_splat<f32>(a3 + i);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
+    s30 = madd(v, b0, s30);
+    s31 = madd(v, b1, s31);
   }
   put(s00, s01, c, cols, mode, bias);
   put(s10, s11, c + ldc, cols, mode, bias);
@@ -307,17 +307,17 @@ function columns4x8(
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
     v = v128.load_splat<f32>(a, 4);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
     v = v128.load_splat<f32>(a, 8);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
+    s20 = madd(v, b0, s20);
+    s21 = madd(v, b1, s21);
     v = v128.load_splat<f32>(a, 12);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
+    s30 = madd(v, b0, s30);
+    s31 = madd(v, b1, s31);
   }
   put(s00, s01, c, cols, mode, bias);
   put(s10, s11, c + ldc, cols, mode, bias);
@@ -332,17 +332,17 @@ function row1x8(k: i32, a: usize, step: usize, b: usize, c: usize, cols: i32, mo
   for (; i + 2 <= k; i += 2, b += 64) {
     let v = v128.load_splat<f32>(a);
     a += step;
-    s0 = f32x4.add(s0, f32x4.mul(v, v128.load(b)));
-    s1 = f32x4.add(s1, f32x4.mul(v, v128.load(b, 16)));
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
     v = v128.load_splat<f32>(a);
     a += step;
-    t0 = f32x4.add(t0, f32x4.mul(v, v128.load(b, 32)));
-    t1 = f32x4.add(t1, f32x4.mul(v, v128.load(b, 48)));
+    t0 = madd(v, v128.load(b, 32), t0);
+    t1 = madd(v, v128.load(b, 48), t1);
   }
   if (i < k) {
     const v = v128.load_splat<f32>(a);
-    s0 = f32x4.add(s0, f32x4.mul(v, v128.load(b)));
-    s1 = f32x4.add(s1, f32x4.mul(v, v128.load(b, 16)));
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
   }
   put(f32x4.add(s0, t0), f32x4.add(s1, t1), c, cols, mode, bias);
 }

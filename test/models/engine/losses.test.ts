@@ -1,7 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compile, type FitOptions } from "../../../models/engine/index.ts";
-import { createLoss, type Loss, Losses } from "../../../models/engine/losses.ts";
+import { type Loss, Losses } from "../../../models/engine/loss-spec.ts";
+import { createLoss } from "../../../models/engine/losses.ts";
 import { createMachine, type Machine } from "../../../models/engine/machine.ts";
 import { type Plan, planOf } from "../../../models/engine/plan.ts";
 import { parseTopology } from "../../../models/engine/topology.ts";
@@ -252,6 +253,30 @@ describe("missing targets and masks", () => {
       expect(machine.gradients).toEqual(open.gradients);
     },
   );
+
+  it("a Masking layer's steps are not trained for: their targets might as well be missing", async () => {
+    const topology = sequential(
+      [4, 2],
+      layer("Masking", { mask_value: -9 }),
+      layer("GRU", { units: 5, return_sequences: true }),
+      layer("Dense", { units: 3, activation: "softmax" }),
+    );
+    const x = randomFloats(N * 8, 1);
+    const y = Float32Array.from({ length: N * 4 }, (_, i) => i % 3);
+    const masked = [0, 5, 6, 27];
+    for (const step of masked) x.fill(-9, step * 2, step * 2 + 2);
+    const run = async (targets: Float32Array) => {
+      const model = await compile(topology, { seed: 1 });
+      const optimizer = { name: "sgd", learningRate: 0.1 } as const;
+      const loss = "sparseCategoricalCrossentropy";
+      const { losses } = await model.fit(x, targets, { epochs: 3, batchSize: N, optimizer, loss, seed: 1 });
+      const { accuracy } = model.evaluate(x, targets, { loss, metrics: ["accuracy"] });
+      return { losses, accuracy, weights: model.weights() };
+    };
+    const got = await run(y);
+    expect(got).toEqual(await run(y.map((value, i) => (masked.includes(i) ? Number.NaN : value))));
+    expect(got.weights).not.toEqual((await run(y.map((value) => (value + 1) % 3))).weights);
+  });
 
   /** The plan with a first layer that also writes a mask. */
   function withMask(plan: Plan, masked: readonly number[]): Plan {

@@ -388,6 +388,17 @@ describe("differential privacy", () => {
     expect(relativeError(private_.result.losses, plain.result.losses)).toBeLessThan(1e-5);
   });
 
+  it("a layer that keeps averages of its inputs is refused, for they would leave the device unclipped", async () => {
+    const topology = sequential(
+      [5],
+      layer("BatchNormalization", { name: "norm" }),
+      layer("Dense", { units: 3 }),
+    );
+    const training = trained({ differentialPrivacy: { clipNorm: 1 } }, topology);
+    await expect(training).rejects.toThrow(code("UNSUPPORTED"));
+    await expect(training).rejects.toThrow('layer "norm" keeps averages');
+  });
+
   it("the noise has the deviation that it should have, comes from the seed and spares frozen weights", async () => {
     const big = sequential(
       [5],
