@@ -189,7 +189,7 @@ const CASES: [string, unknown, Float32Array, Partial<FitOptions>][] = [
     "batch normalization, its moving averages too",
     sequential(
       [5],
-      // A bias before it has no gradient but rounding, which Adam makes as large as any.
+      // No bias: behind it the batch's mean is taken off, so its gradient is rounding alone, which Adam would make steps of.
       layer("Dense", { units: 6, use_bias: false }),
       layer("BatchNormalization", { momentum: 0.8 }),
       layer("Dense", { units: 3, activation: "softmax" }),
@@ -308,7 +308,9 @@ describe("engine: tfjs", () => {
     expect(relativeError(theirs.predict(x), ours.predict(x))).toBeLessThan(1e-4);
     const refused = make(keras3("hard_sigmoid"));
     await expect(refused).rejects.toThrow(code("UNSUPPORTED"));
-    await expect(refused).rejects.toThrow("tfjs-layers has no hard_sigmoid of Keras 3; use another engine");
+    await expect(refused).rejects.toThrow(
+      "tfjs-layers has no hard_sigmoid as Keras 3 has it; use another engine",
+    );
   });
 
   it("goes on with the optimizer's state where it is asked to", async () => {
