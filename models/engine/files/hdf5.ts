@@ -63,6 +63,30 @@ export async function withHdf5<T>(bytes: Uint8Array, use: (file: Hdf5) => T): Pr
   }
 }
 
+/** An HDF5 file of these tensors; the groups on the way are made. Throws UNAVAILABLE where h5wasm is not installed. */
+export async function writeHdf5(tensors: readonly NamedTensor[]): Promise<Uint8Array> {
+  const { File, ready } = await h5wasm();
+  const { FS } = await ready;
+  const name = `starling-${crypto.randomUUID()}.h5`;
+  const file = new File(name, "w");
+  try {
+    const made = new Set<string>();
+    for (const { name: path, shape, values } of tensors) {
+      const parts = path.split("/").slice(0, -1);
+      for (const [i] of parts.entries()) {
+        const group = parts.slice(0, i + 1).join("/");
+        if (!made.has(group)) file.create_group(group);
+        made.add(group);
+      }
+      file.create_dataset({ name: path, data: values, shape: [...shape], dtype: "<f" });
+    }
+    file.close();
+    return FS.readFile(name) as Uint8Array;
+  } finally {
+    FS.unlink(name);
+  }
+}
+
 function attributeOf(entity: Entity | null, name: string): unknown {
   return entity !== null && "attrs" in entity ? entity.attrs[name]?.value : undefined;
 }

@@ -1,4 +1,4 @@
-export { importKeras, loadKeras } from "./keras.ts";
+export { exportKeras, importKeras, loadKeras, saveKeras } from "./keras.ts";
 export { exportOnnx } from "./onnx/export.ts";
 export {
   exportTfjs,

@@ -3,9 +3,14 @@ import type { Hdf5 } from "./hdf5.ts";
 
 interface RawLayer {
   readonly class_name: string;
-  readonly config: { readonly name?: string; readonly layers?: readonly RawLayer[] };
+  readonly config: {
+    readonly name?: string;
+    readonly layers?: readonly RawLayer[];
+    readonly layer?: RawLayer;
+  };
 }
 
+const RECURRENT = new Set(["GRU", "LSTM", "RNN", "SimpleRNN"]);
 const MODELS = new Set(["Sequential", "Functional", "Model"]);
 
 /** Where the layers of a model stand: in Keras 3, and in 2.12 to 2.15. */
@@ -20,17 +25,49 @@ const PARTS = ["forward_layer", "backward_layer", "query_dense", "key_dense", "v
  */
 export function kerasTensors(topology: unknown, file: Hdf5): Map<string, NamedTensor[]> {
   const tensors = new Map<string, NamedTensor[]>();
-  const walk = ({ config }: RawLayer, path: string) => {
-    const container = CONTAINERS.find((name) => file.names(join(path, name)).length > 0) ?? CONTAINERS[0]!;
-    const used = new Map<string, number>();
-    for (const layer of config.layers ?? []) {
-      const group = join(path, container, numbered(snakeCase(layer.class_name), used));
-      if (MODELS.has(layer.class_name)) walk(layer, group);
-      else tensors.set(layer.config.name ?? "", tensorsBelow(group, file));
-    }
-  };
-  walk(topology as RawLayer, "");
+  const containerIn = (path: string) =>
+    CONTAINERS.find((name) => file.names(join(path, name)).length > 0) ?? CONTAINERS[0]!;
+  for (const { layer, group } of groupsOf(topology as RawLayer, containerIn))
+    tensors.set(layer.config.name ?? "", tensorsBelow(group, file));
   return tensors;
+}
+
+/** The same weights under the names that Keras 3 looks for. */
+export function inKerasGroups(
+  topology: unknown,
+  weightsOf: (layer: string) => readonly Omit<NamedTensor, "name">[],
+): NamedTensor[] {
+  return groupsOf(topology as RawLayer, () => CONTAINERS[0]!).flatMap(({ layer, group }) => {
+    const weights = weightsOf(layer.config.name ?? "");
+    const parts = partsOf(layer);
+    const each = weights.length / parts.length;
+    return weights.map((weight, i) => ({
+      ...weight,
+      name: join(group, parts[Math.floor(i / each)]!, "vars", String(i % each)),
+    }));
+  });
+}
+
+/** Where within a layer's group its weights stand, in their order; each part has as many. */
+function partsOf({ class_name: name, config }: RawLayer): string[] {
+  if (name === "Bidirectional")
+    return PARTS.slice(0, 2).flatMap((part) => partsOf(config.layer!).map((inner) => join(part, inner)));
+  if (name === "TimeDistributed") return partsOf(config.layer!).map((inner) => join("layer", inner));
+  if (name === "MultiHeadAttention") return PARTS.slice(2);
+  return RECURRENT.has(name) ? ["cell"] : [""];
+}
+
+/** The layers of a model, and of the models inside it, with the groups that they stand in. */
+function groupsOf(
+  model: RawLayer,
+  containerIn: (path: string) => string,
+  path = "",
+): { readonly layer: RawLayer; readonly group: string }[] {
+  const used = new Map<string, number>();
+  return (model.config.layers ?? []).flatMap((layer) => {
+    const group = join(path, containerIn(path), numbered(snakeCase(layer.class_name), used));
+    return MODELS.has(layer.class_name) ? groupsOf(layer, containerIn, group) : [{ layer, group }];
+  });
 }
 
 /** A group's own variables, then those of its parts. */

@@ -1,17 +1,21 @@
-import { readFile } from "node:fs/promises";
-import { type UnzipFileInfo, unzipSync } from "fflate";
+import { readFile, writeFile } from "node:fs/promises";
+import { type UnzipFileInfo, unzipSync, zipSync } from "fflate";
 import { FleetError } from "../../../protocol/errors.ts";
 import { compile, type Model } from "../compile.ts";
+import { sizeOf } from "../shape.ts";
 import { unwrap } from "../topology.ts";
 import { flatWeights, type NamedTensor } from "./flat.ts";
-import { type Hdf5, isHdf5, withHdf5 } from "./hdf5.ts";
-import { kerasTensors } from "./keras-groups.ts";
+import { type Hdf5, isHdf5, withHdf5, writeHdf5 } from "./hdf5.ts";
+import { inKerasGroups, kerasTensors } from "./keras-groups.ts";
 import { legacyTensors } from "./keras-legacy.ts";
+import { toKeras3 } from "./keras-topology.ts";
 import type { ImportOptions } from "./tfjs.ts";
 
 /** What a .keras archive unpacks to at most: beyond it, it is no model that the engine could hold. */
 const MAX_BYTES = 2 ** 31;
 const WEIGHTS = "model.weights.h5";
+/** The one whose form is written. */
+const KERAS_VERSION = "3.0.0";
 
 /**
  * A model that Keras saved: `.keras` (Keras 3, and the later 2), or whole as `.h5`. Needs the package h5wasm. Throws what `compile`
@@ -23,6 +27,33 @@ export async function importKeras(file: Uint8Array, options: ImportOptions = {})
 
 export async function loadKeras(path: string, options: ImportOptions = {}): Promise<Model> {
   return importKeras(await readFile(path), options);
+}
+
+/**
+ * What Keras 3 opens with `keras.models.load_model`, as the bytes of a `.keras` file. Needs the package h5wasm. Throws UNSUPPORTED for a layer
+ * or option that Keras 3 lacks, UNAVAILABLE without h5wasm.
+ */
+export async function exportKeras(model: Model): Promise<Uint8Array> {
+  const topology = toKeras3(model.topology);
+  const flat = model.weights();
+  let offset = 0;
+  const weights = model.layout.map(({ name, shape }) => {
+    offset += sizeOf(shape);
+    return { name, shape, values: flat.slice(offset - sizeOf(shape), offset) };
+  });
+  const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  return zipSync({
+    "metadata.json": text({ keras_version: KERAS_VERSION, date_saved: new Date().toISOString() }),
+    "config.json": text(topology),
+    [WEIGHTS]: await writeHdf5(
+      inKerasGroups(topology, (layer) => weights.filter(({ name }) => name.startsWith(`${layer}/`))),
+    ),
+  });
+}
+
+/** `path`: ends in .keras, or Keras will not take it. */
+export async function saveKeras(model: Model, path: string): Promise<void> {
+  await writeFile(path, await exportKeras(model));
 }
 
 async function importArchive(file: Uint8Array, options: ImportOptions): Promise<Model> {

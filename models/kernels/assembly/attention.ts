@@ -118,12 +118,15 @@ export function attentionBackward(
   }
 }
 
-/** How many keys, from the first, a block of queries that ends before `end` may give a weight. */
+/**
+ * How many keys, from the first, a block of queries that ends before `end` may give a weight: whole panels of the packed
+ * keys and values, as a part of one would be read with another width.
+ */
 // @ts-ignore: decorator
 @inline
 function seen(causal: bool, masked: bool, end: i32, s: i32): i32 {
   // A blind query gives one to all, also to those behind it.
-  return causal && !masked ? min(end, s) : s;
+  return causal && !masked ? min((end + 15) & ~15, s) : s;
 }
 
 /** The keys' own mask of sample b: one of the two, or both in one, or 0. */

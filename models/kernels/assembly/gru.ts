@@ -2,7 +2,7 @@ import { activate, activateRows, SIGMOID, slope0, slope1, slope2, slope4, slopeH
 import { addTo } from "./elementwise";
 import { gemm, gemv } from "./gemm";
 import { carry, setAside } from "./mask";
-import { sigmoid4, tanh4 } from "./math";
+import { gate4, tanh4 } from "./math";
 import { ADD, BIAS, packAcross, packBelow, panelFloats, stepProduct, ZERO } from "./step-product";
 import { columnSums } from "./tensor";
 import { at, ld, madd, splat, st } from "./vector";
@@ -57,13 +57,15 @@ export function gruForward(
       if (resetAfter) {
         stepProduct(m, H, xi, C, C, 0, 0, 0, packedN, D, n, G, start, biasN);
         stepProduct(m, H, hPrev, H, K, 0, 0, 0, packedN + at(C * 16), D, u, H, start, lateBias);
-        if (usual) usualAfter(z, u, hPrev, h, m, H);
-        else {
+        if (usual) {
+          usualGates(z, 0, u, m, H);
+          usualMix(z, hPrev, h, m, H);
+        } else {
           activateRows(recAct, z, m, 2 * H, G);
           addReset(z, u, m, H);
         }
       } else {
-        if (usual) usualBefore(z, hPrev, u, m, H);
+        if (usual) usualGates(z, hPrev, u, m, H);
         else {
           activateRows(recAct, z, m, 2 * H, G);
           multiplyReset(z, hPrev, u, m, H);
@@ -175,44 +177,17 @@ export function gruStep(
 
 // The usual activations, tanh and sigmoid, have loops of their own: all of a step in one pass.
 
-/** Gates before activation in z, h R + b' for n in u -> gates after it, and h. */
-function usualAfter(z: usize, u: usize, hPrev: usize, h: usize, B: i32, H: i32): void {
-  const H1 = at(H);
-  for (let i = 0; i < B; i++, z += 2 * H1) {
-    const end = z + at(H & ~3);
-    for (; z < end; z += 16, u += 16, hPrev += 16, h += 16) usualAfterOne(z, H1, u, hPrev, h, 4);
-    const rest = H & 3;
-    if (!rest) continue;
-    usualAfterOne(z, H1, u, hPrev, h, rest);
-    const step = at(rest);
-    z += step;
-    u += step;
-    hPrev += step;
-    h += step;
-  }
-}
+// Two loops, so that no chain is as long as a gate's and the next one's together.
 
-// @ts-ignore: decorator
-@inline
-function usualAfterOne(p: usize, H1: usize, u: usize, hPrev: usize, h: usize, k: i32): void {
-  const r = sigmoid4(ld(p + H1, k));
-  const z = sigmoid4(ld(p, k));
-  const n = tanh4(madd(r, ld(u, k), ld(p + 2 * H1, k)));
-  st(p, z, k);
-  st(p + H1, r, k);
-  st(p + 2 * H1, n, k);
-  st(h, madd(z, f32x4.sub(ld(hPrev, k), n), n), k);
-}
-
-/** Reset before, first half: z and r after activation, u = r h_{t-1}. */
-function usualBefore(z: usize, hPrev: usize, u: usize, B: i32, H: i32): void {
+/** z and r after activation, u = r h_{t-1}; or, where hPrev is 0, n += r u. */
+function usualGates(z: usize, hPrev: usize, u: usize, B: i32, H: i32): void {
   const H1 = at(H);
   for (let i = 0; i < B; i++, z += 3 * H1) {
     for (let j = 0; j < H; j += 4) {
       const n = min(4, H - j);
-      if (n == 4) usualBeforeOne(z + at(j), H1, hPrev, u, 4);
-      else usualBeforeOne(z + at(j), H1, hPrev, u, n);
-      hPrev += at(n);
+      if (n == 4) usualGate(z + at(j), H1, hPrev, u, 4);
+      else usualGate(z + at(j), H1, hPrev, u, n);
+      if (hPrev) hPrev += at(n);
       u += at(n);
     }
   }
@@ -220,14 +195,15 @@ function usualBefore(z: usize, hPrev: usize, u: usize, B: i32, H: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function usualBeforeOne(p: usize, H1: usize, hPrev: usize, u: usize, k: i32): void {
-  const r = sigmoid4(ld(p + H1, k));
-  st(p, sigmoid4(ld(p, k)), k);
+function usualGate(p: usize, H1: usize, hPrev: usize, u: usize, k: i32): void {
+  const r = gate4(ld(p + H1, k));
+  st(p, gate4(ld(p, k)), k);
   st(p + H1, r, k);
-  st(u, f32x4.mul(r, ld(hPrev, k)), k);
+  if (hPrev) st(u, f32x4.mul(r, ld(hPrev, k)), k);
+  else st(p + 2 * H1, madd(r, ld(u, k), ld(p + 2 * H1, k)), k);
 }
 
-/** Second half: n after activation, and h. */
+/** n after activation, and h. */
 function usualMix(z: usize, hPrev: usize, h: usize, B: i32, H: i32): void {
   const H2 = at(2 * H);
   for (let i = 0; i < B; i++, z += at(3 * H)) {

@@ -2,7 +2,7 @@ import { activate, activateRows, SIGMOID, slope0, slope1, slope2, slope4, slopeH
 import { addTo } from "./elementwise";
 import { gemm, gemv } from "./gemm";
 import { carry, setAside } from "./mask";
-import { sigmoid4, tanh4 } from "./math";
+import { gate4, tanh4 } from "./math";
 import { BIAS, packAcross, packBelow, stepProduct, ZERO } from "./step-product";
 import { columnSums } from "./tensor";
 import { at, ld, madd, splat, st } from "./vector";
@@ -128,37 +128,53 @@ export function lstmStep(
 /** Gates before activation in z -> after it; c, q = tanh c, h. */
 function usualCells(z: usize, cPrev: usize, c: usize, q: usize, h: usize, B: i32, H: i32): void {
   const H1 = at(H);
-  for (let i = 0; i < B; i++, z += 3 * H1) {
-    const end = z + at(H & ~3);
-    for (; z < end; z += 16, cPrev += 16, c += 16, q += 16, h += 16) usualCell(z, H1, cPrev, c, q, h, 4);
+  // Two loops, so that no chain is as long as a gate's and the cell's together.
+  let p = z;
+  let to = c;
+  for (let i = 0; i < B; i++, p += 3 * H1) {
+    const end = p + at(H & ~3);
+    for (; p < end; p += 16, cPrev += 16, to += 16) usualGates(p, H1, cPrev, to, 4);
     const rest = H & 3;
     if (!rest) continue;
-    usualCell(z, H1, cPrev, c, q, h, rest);
-    const step = at(rest);
-    z += step;
-    cPrev += step;
-    c += step;
-    q += step;
-    h += step;
+    usualGates(p, H1, cPrev, to, rest);
+    p += at(rest);
+    cPrev += at(rest);
+    to += at(rest);
+  }
+  z += 3 * H1;
+  for (let i = 0; i < B; i++, z += 3 * H1) {
+    const end = z + at(H & ~3);
+    for (; z < end; z += 16, c += 16, q += 16, h += 16) usualOutput(z, c, q, h, 4);
+    const rest = H & 3;
+    if (!rest) continue;
+    usualOutput(z, c, q, h, rest);
+    z += at(rest);
+    c += at(rest);
+    q += at(rest);
+    h += at(rest);
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function usualCell(p: usize, H1: usize, cPrev: usize, cp: usize, qp: usize, hp: usize, n: i32): void {
-  const i = sigmoid4(ld(p, n));
-  const f = sigmoid4(ld(p + H1, n));
+function usualGates(p: usize, H1: usize, cPrev: usize, c: usize, n: i32): void {
+  const i = gate4(ld(p, n));
+  const f = gate4(ld(p + H1, n));
   const g = tanh4(ld(p + 2 * H1, n));
-  const c = madd(i, g, f32x4.mul(f, ld(cPrev, n)));
-  const o = sigmoid4(ld(p + 3 * H1, n));
-  const q = tanh4(c);
+  const o = gate4(ld(p + 3 * H1, n));
   st(p, i, n);
   st(p + H1, f, n);
   st(p + 2 * H1, g, n);
   st(p + 3 * H1, o, n);
-  st(cp, c, n);
+  st(c, madd(i, g, f32x4.mul(f, ld(cPrev, n))), n);
+}
+
+// @ts-ignore: decorator
+@inline
+function usualOutput(o: usize, c: usize, qp: usize, h: usize, n: i32): void {
+  const q = tanh4(ld(c, n));
   st(qp, q, n);
-  st(hp, f32x4.mul(o, q), n);
+  st(h, f32x4.mul(ld(o, n), q), n);
 }
 
 /** As gateGradients. */

@@ -1,6 +1,6 @@
 import { sum4 } from "./softmax";
 import { columnSums } from "./tensor";
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
 // gamma and beta, and their gradients, may be 0 (none): then they are 1 and 0.
 
@@ -22,7 +22,7 @@ export function layerNormForward(
     s = splat(0);
     for (let j = 0; j < full; j += 4) {
       const d = f32x4.sub(v128.load(x + at(j)), m);
-      s = f32x4.add(s, f32x4.mul(d, d));
+      s = madd(d, d, s);
     }
     let squares = sum4(s);
     for (let j = full; j < cols; j++) squares += (load<f32>(x + at(j)) - mean) * (load<f32>(x + at(j)) - mean);
@@ -58,11 +58,11 @@ export function layerNormBackward(
       const n = min(4, cols - j);
       const d = ld(dy + at(j), n); // zero past the end, and so is all that it is a factor of
       const h = f32x4.mul(f32x4.sub(ld(x + at(j), n), mean), inverse);
-      if (dgamma) st(dgamma + at(j), f32x4.add(ld(dgamma + at(j), n), f32x4.mul(d, h)), n);
+      if (dgamma) st(dgamma + at(j), madd(d, h, ld(dgamma + at(j), n)), n);
       if (dbeta) st(dbeta + at(j), f32x4.add(ld(dbeta + at(j), n), d), n);
       const g = gamma ? f32x4.mul(d, ld(gamma + at(j), n)) : d;
       sg = f32x4.add(sg, g);
-      sgh = f32x4.add(sgh, f32x4.mul(g, h));
+      sgh = madd(g, h, sgh);
     }
     if (dx == 0) continue;
     const mg = splat(sum4(sg) / <f32>cols);
@@ -95,7 +95,7 @@ export function columnMoments(x: usize, rows: i32, cols: i32, mean: usize, varia
       let p = x + at(i * cols + j);
       for (let r = 0; r < m; r++, p += at(cols)) {
         const d = f32x4.sub(ld(p, n), center);
-        s = f32x4.add(s, f32x4.mul(d, d));
+        s = madd(d, d, s);
       }
       st(variance + at(j), f32x4.add(ld(variance + at(j), n), s), n);
     }
@@ -148,7 +148,7 @@ export function batchNormBackward(
       let p = x + at(i * cols + j);
       let d = dy + at(i * cols + j);
       for (let r = 0; r < m; r++, p += at(cols), d += at(cols))
-        s = f32x4.add(s, f32x4.mul(ld(d, n), f32x4.mul(f32x4.sub(ld(p, n), center), scale)));
+        s = madd(ld(d, n), f32x4.mul(f32x4.sub(ld(p, n), center), scale), s);
       st(products + at(j), f32x4.add(ld(products + at(j), n), s), n);
     }
   }
@@ -164,7 +164,7 @@ export function batchNormBackward(
       const n = min(4, cols - j);
       const scale = ld(inverse + at(j), n);
       const h = f32x4.mul(f32x4.sub(ld(x + at(j), n), ld(mean + at(j), n)), scale);
-      const pull = f32x4.add(ld(sums + at(j), n), f32x4.mul(h, ld(products + at(j), n)));
+      const pull = madd(h, ld(products + at(j), n), ld(sums + at(j), n));
       let v = f32x4.mul(f32x4.sub(ld(dy + at(j), n), pull), scale);
       if (gamma) v = f32x4.mul(v, ld(gamma + at(j), n));
       st(dx + at(j), v, n);

@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exportTfjs, importTfjs, loadTfjs, saveTfjs } from "../../../models/engine/files/index.ts";
+import { exportTfjs, importTfjs, loadKeras, loadTfjs, saveTfjs } from "../../../models/engine/files/index.ts";
+import { TFJS_LAYERS } from "../../../models/engine/files/tfjs-topology.ts";
 import { compile } from "../../../models/engine/index.ts";
+import { layerKinds } from "../../../models/engine/layers/registry.ts";
 import { layer, randomFloats, relativeError, sequential } from "./support.ts";
 
 let folder: string;
@@ -26,6 +28,28 @@ const MODELS: [string, () => tf.LayersModel][] = [
           tf.layers.dropout({ rate: 0.5 }),
           tf.layers.prelu(),
           dense({ units: 2, activation: "hardSigmoid", kernelRegularizer: "l1l2" }),
+        ],
+      }),
+  ],
+  [
+    "convolutional",
+    () =>
+      tf.sequential({
+        layers: [
+          tf.layers.conv2d({ filters: 3, kernelSize: 3, padding: "same", inputShape: [8, 7, 2] }),
+          tf.layers.batchNormalization(),
+          tf.layers.reLU({ maxValue: 6 }),
+          tf.layers.depthwiseConv2d({ kernelSize: 2 }),
+          tf.layers.separableConv2d({ filters: 4, kernelSize: 3, padding: "same" }),
+          tf.layers.maxPooling2d({ poolSize: 2 }),
+          tf.layers.upSampling2d({ size: [2, 2], interpolation: "bilinear" }),
+          tf.layers.conv2dTranspose({ filters: 2, kernelSize: 3, strides: 2 }),
+          tf.layers.zeroPadding2d(),
+          tf.layers.layerNormalization(),
+          tf.layers.flatten(),
+          dense({ units: 6 }),
+          tf.layers.reshape({ targetShape: [3, 2] }),
+          tf.layers.bidirectional({ layer: gru({ units: 2 }), mergeMode: "sum" }),
         ],
       }),
   ],
@@ -112,6 +136,14 @@ describe("tfjs files", () => {
     },
   );
 
+  it("the list of layers that tfjs has is that of tfjs", () => {
+    const theirs = Object.keys(tf.serialization.SerializationMap.getMap().classNameMap);
+    const cells = ["GRUCell", "LSTMCell", "SimpleRNNCell"];
+    const both = [...layerKinds.keys(), ...cells].filter((name) => theirs.includes(name));
+    expect(both.filter((name) => !TFJS_LAYERS.has(name))).toEqual([]);
+    expect([...TFJS_LAYERS].filter((name) => !both.includes(name))).toEqual([]);
+  });
+
   it("a topology in the words of Keras 3 is put into those of tfjs", async () => {
     const policy = { module: "keras", class_name: "DTypePolicy", config: { name: "float32" } };
     const tensor = (name: string) => ({
@@ -152,6 +184,24 @@ describe("tfjs files", () => {
     );
     const x = inputOf(ours);
     expect(relativeError(ours.predict(x), predictions(theirs, x)[0]!)).toBeLessThan(1e-5);
+  });
+
+  it("a model of Keras 3 with a model inside, called twice, goes through the engine to tfjs", async () => {
+    const name = "nested.keras";
+    const fixtures = join(import.meta.dirname, "../../fixtures/keras");
+    const expected = JSON.parse(await readFile(join(fixtures, "expected.json"), "utf8"))[name];
+    const ours = await loadKeras(join(fixtures, name));
+    const { modelJson, weightData } = exportTfjs(ours);
+    const { modelTopology, weightsManifest } = modelJson as tf.io.ModelJSON;
+    const theirs = await tf.loadLayersModel(
+      tf.io.fromMemory({
+        modelTopology: modelTopology as object,
+        weightSpecs: weightsManifest[0]!.weights,
+        weightData: weightData.buffer as ArrayBuffer,
+      }),
+    );
+    const y = theirs.predict(tf.tensor(expected.x, [3, 5])) as tf.Tensor;
+    expect(relativeError(y.dataSync(), expected.y)).toBeLessThan(1e-5);
   });
 
   it("a folder that was saved is loaded again bit by bit, from several shards too", async () => {
