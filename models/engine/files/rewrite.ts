@@ -120,6 +120,6 @@ export function lacks(layer: string, what: string, engine: string): FleetError {
   const own = isRenamed(what) ? "hard_sigmoid as Keras 3 has it" : what;
   return new FleetError(
     "UNSUPPORTED",
-    `layer "${layer}": ${engine} has no ${own}; export the model in another format`,
+    `layer "${layer}": ${engine} has no ${own}; use another format or engine`,
   );
 }
