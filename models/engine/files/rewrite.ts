@@ -120,6 +120,6 @@ export function lacks(layer: string, what: string, engine: string): FleetError {
   const own = isRenamed(what) ? "hard_sigmoid as Keras 3 has it" : what;
   return new FleetError(
     "UNSUPPORTED",
-    `layer "${layer}": ${engine} has no ${own}; use another format or engine`,
+    `layer "${layer}": ${engine} has no ${own}; use another engine or format`,
   );
 }

@@ -55,9 +55,9 @@ export function attentionForward(
         const m = min(rows, t - r);
         const n = seen(causal, masked, r + m, s);
         const p = kept ? kept + at(((b * heads + h) * t + r) * s) : weights;
-        block(m, n, k, q + at((b * t + r) * ldq + h * k), ldq, false, keys, k, p, s, ZERO, 0);
+        block(m, n, k, q + at((b * t + r) * ldq + h * k), ldq, false, keys, k, s, p, s, ZERO, 0);
         weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
-        block(m, v, n, p, s, false, values, s, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
+        block(m, v, n, p, s, false, values, s, v, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
       }
     }
   }
@@ -103,16 +103,16 @@ export function attentionBackward(
         let p = weights;
         if (kept) p = kept + at(((b * heads + h) * t + r) * s);
         else {
-          block(m, n, k, queryRows, ldq, false, turnedKeys, k, p, s, ZERO, 0);
+          block(m, n, k, queryRows, ldq, false, turnedKeys, k, s, p, s, ZERO, 0);
           weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
         }
-        block(m, n, v, dORows, ldo, false, turnedValues, v, ds, s, ZERO, 0);
+        block(m, n, v, dORows, ldo, false, turnedValues, v, s, ds, s, ZERO, 0);
         scoreGradients(p, ds, m, r, n, s, scale, causal, first, queries);
-        block(m, k, n, ds, s, false, keys, s, dq + at((b * t + r) * ldq + h * k), ldq, ZERO, 0);
+        block(m, k, n, ds, s, false, keys, s, k, dq + at((b * t + r) * ldq + h * k), ldq, ZERO, 0);
         pack(queryRows, ldq, m, k, block4);
-        block(n, k, m, ds, s, true, block4, m, dkRows, ldk, mode, 0);
+        block(n, k, m, ds, s, true, block4, m, k, dkRows, ldk, mode, 0);
         pack(dORows, ldo, m, v, block4);
-        block(n, v, m, p, s, true, block4, m, dvRows, ldv, mode, 0);
+        block(n, v, m, p, s, true, block4, m, v, dvRows, ldv, mode, 0);
       }
     }
   }

@@ -189,7 +189,7 @@ const CASES: [string, unknown, Float32Array, Partial<FitOptions>][] = [
     "batch normalization, its moving averages too",
     sequential(
       [5],
-      // A bias here would have a gradient of rounding errors alone, which Adam makes as large as any.
+      // No bias: behind it the batch's mean is taken off, so its gradient is rounding alone, which Adam would make steps of.
       layer("Dense", { units: 6, use_bias: false }),
       layer("BatchNormalization", { momentum: 0.8 }),
       layer("Dense", { units: 3, activation: "softmax" }),
@@ -309,7 +309,7 @@ describe("engine: tfjs", () => {
     const refused = make(keras3("hard_sigmoid"));
     await expect(refused).rejects.toThrow(code("UNSUPPORTED"));
     await expect(refused).rejects.toThrow(
-      "tfjs-layers has no hard_sigmoid as Keras 3 has it; use another format or engine",
+      "tfjs-layers has no hard_sigmoid as Keras 3 has it; use another engine",
     );
   });
 
