@@ -383,6 +383,17 @@ describe("engine: tfjs", () => {
     await expect(fitting).rejects.toThrow(words);
   });
 
+  it("refuses to freeze a layer that would go on keeping averages", async () => {
+    const topology = sequential(
+      [5],
+      layer("BatchNormalization", { name: "norm" }),
+      layer("Dense", { units: 3, activation: "softmax" }),
+    );
+    const fitting = (await make(topology)).fit(x, classes, { ...sparse, freeze: ["norm"] });
+    await expect(fitting).rejects.toThrow(code("UNSUPPORTED"));
+    await expect(fitting).rejects.toThrow('can\'t freeze layer "norm"');
+  });
+
   it("refuses what does not fit as the own engine does", async () => {
     const model = await make();
     const refused = async (promise: Promise<unknown>, expected: string) => {
