@@ -6,6 +6,14 @@ export type { ModelEvaluateOptions, ModelEvaluation } from "./evaluate.ts";
 export type { BatchEvent, EpochEvent, FitOptions } from "./fit-options.ts";
 export type { FitResult } from "./loop.ts";
 export type { Loss } from "./loss-spec.ts";
+export {
+  type QuantizedLayer,
+  type QuantizedModel,
+  type QuantizeOptions,
+  type QuantizeReport,
+  quantize,
+  type WeightBytes,
+} from "./quantize.ts";
 export { createRandom, type Random } from "./random.ts";
 export type { Arrays, MultiSamples, Samples } from "./samples.ts";
 export type { Layout, Shape } from "./shape.ts";

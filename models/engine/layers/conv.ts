@@ -14,7 +14,8 @@ import {
   shapeOf,
 } from "./conv-geometry.ts";
 import { bindConv } from "./conv-kernels.ts";
-import type { LayerKind, Site } from "./layer.ts";
+import { quantizable } from "./int8-product.ts";
+import type { LayerKind, LayerPlan, Site } from "./layer.ts";
 
 const options = () => ({
   filters: units,
@@ -46,7 +47,7 @@ function conv(rank: Rank): LayerKind {
     const { strides, dilation } = geometry;
     const past = (geometry.kernel[1] - 1) * dilation[1];
     const causal = rank === 1 && strides[1] === 1 && geometry.before[1] === past && shape[0] === input[1];
-    return {
+    const plan: LayerPlan = {
       ...extra,
       name: layer.name,
       className: layer.className,
@@ -73,6 +74,7 @@ function conv(rank: Rank): LayerKind {
         };
       },
     };
+    return quantizable(plan, geometry, code);
   };
 }
 

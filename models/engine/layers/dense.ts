@@ -3,7 +3,9 @@ import { Activation } from "../activations.ts";
 import { sizeOf } from "../shape.ts";
 import { activated } from "./activation.ts";
 import { common, parseConfig, units, weightOf, weightOptions } from "./config.ts";
-import type { LayerKind } from "./layer.ts";
+import type { Geometry } from "./conv-geometry.ts";
+import { quantizable } from "./int8-product.ts";
+import type { LayerKind, LayerPlan } from "./layer.ts";
 
 const Config = () =>
   z.strictObject({
@@ -24,7 +26,15 @@ export const dense: LayerKind = (layer) => {
   const useBias = config.use_bias ?? true;
   const outputShape = [...layer.inputShape.slice(0, -1), N];
   const { code, extra } = activated(config.activation, { name: layer.name, shape: outputShape });
-  return {
+  const point: Geometry = {
+    input: [1, rows, K],
+    output: [1, rows, N],
+    kernel: [1, 1],
+    strides: [1, 1],
+    dilation: [1, 1],
+    before: [0, 0],
+  };
+  const plan: LayerPlan = {
     ...extra,
     name: layer.name,
     className: layer.className,
@@ -60,4 +70,5 @@ export const dense: LayerKind = (layer) => {
       };
     },
   };
+  return quantizable(plan, point, code);
 };

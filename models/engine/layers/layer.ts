@@ -1,5 +1,6 @@
 import type { Address, Kernels } from "../../kernels/load.ts";
 import type { Initializer } from "../initializers.ts";
+import type { Int8Range } from "../int8.ts";
 import type { Constraint, Penalty } from "../penalties.ts";
 import type { Shape } from "../shape.ts";
 
@@ -36,6 +37,17 @@ export interface LayerPlan {
   readonly tail?: LayerPlan;
   /** Takes the layer's scratch from the arena and fixes all addresses. Memory may still grow, so no views are made. */
   bind(site: Site): BoundLayer;
+  /** The same layer for inference, its weight "kernel" in 8-bit integers and no longer among the weights. Where it is missing, the layer stays in floats. */
+  quantized?(kernel: QuantizedKernel): LayerPlan;
+}
+
+export interface QuantizedKernel {
+  /** As `packInt8` packs it. */
+  readonly packed: Int8Array;
+  /** The step of each output channel. */
+  readonly scales: Float32Array;
+  /** The steps of the layer's input. */
+  readonly input: Int8Range;
 }
 
 export interface WeightPlan {

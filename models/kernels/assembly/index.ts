@@ -20,6 +20,7 @@ export { embeddingBackward, embeddingForward, repeat, tokenMask, tokensWithin } 
 export { exactAdd, exactMean } from "./exact-sum";
 export { gemm, gemv } from "./gemm";
 export { gruBackward, gruForward, gruStep } from "./gru";
+export { convForward8, product8, quantize8 } from "./int8";
 export {
   absoluteError, binaryCrossentropy, binaryCrossentropyLogits, huber, logCosh, poisson, scale, squaredError,
 } from "./loss";
