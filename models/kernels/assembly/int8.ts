@@ -115,7 +115,7 @@ export function convForward8(
   const s = changetype<ConvShape>(shape);
   const c = s.c, n = s.n;
   const area = s.oh * s.ow;
-  if (s.kh == 1 && s.kw == 1 && area == s.h * s.w) {
+  if (isPoint(s)) {
     const total = batch * area;
     for (let first = 0; first < total; first += ROWS) {
       const m = min(ROWS, total - first);
@@ -137,6 +137,11 @@ export function convForward8(
     }
   }
   activate(act, y, batch * area * n);
+}
+
+/** Whether each output looks at one element, and they stand in the same order. */
+function isPoint(s: ConvShape): bool {
+  return s.kh == 1 && s.kw == 1 && s.sh == 1 && s.sw == 1 && !s.top && !s.left && s.oh == s.h && s.ow == s.w;
 }
 
 /** What the outputs first .. first + m of an image look at, a row each. */
