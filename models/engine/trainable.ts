@@ -16,6 +16,8 @@ export interface Trainable {
   readonly segments: readonly Segment[];
   /** How many floats. */
   readonly count: number;
+  /** A layer that goes on keeping averages of its inputs. */
+  readonly averaging: string | undefined;
   /** Euclidean norm of the trained part of a flat array. */
   norm(array: Address): number;
   /** Adds the gradient of the L1 and L2 penalties to the gradients, and gives the penalties. */
@@ -29,6 +31,7 @@ export function createTrainable(machine: Machine, freeze: readonly string[]): Tr
   const { plan, kernels, addresses } = machine;
   const names = plan.steps.map(({ layer }) => layer.name);
   for (const name of freeze) checkLayerName(name, names);
+  machine.freeze(freeze);
   const weights = plan.weights.filter(
     (weight) => isTrained(weight) && !weight.frozen && !freeze.includes(weight.layer),
   );
@@ -56,6 +59,9 @@ export function createTrainable(machine: Machine, freeze: readonly string[]): Tr
   return {
     segments,
     count,
+    averaging: plan.weights.find(
+      (weight) => !isTrained(weight) && !weight.frozen && !freeze.includes(weight.layer),
+    )?.layer,
     norm(array) {
       let sum = 0;
       for (let i = 0; i < segments.length; i++) {

@@ -15,17 +15,17 @@ import {
 import { bindConv } from "./conv-kernels.ts";
 import type { LayerKind } from "./layer.ts";
 
-const options = {
+const options = () => ({
   filters: units,
   padding,
   output_padding: none,
   activation: Activation,
   ...weightOptions("kernel", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options }),
-  2: z.strictObject({ ...convOptions(2), ...options }),
+  1: () => z.strictObject({ ...convOptions(1), ...options() }),
+  2: () => z.strictObject({ ...convOptions(2), ...options() }),
 };
 
 /** Each row is spread by the kernel over the rows it would have come from: W (kernel, filters, channels). */

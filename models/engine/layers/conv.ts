@@ -16,15 +16,15 @@ import {
 import { bindConv } from "./conv-kernels.ts";
 import type { LayerKind, Site } from "./layer.ts";
 
-const options = {
+const options = () => ({
   filters: units,
   activation: Activation,
   ...weightOptions("kernel", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options, padding: causalPadding }),
-  2: z.strictObject({ ...convOptions(2), ...options, padding }),
+  1: () => z.strictObject({ ...convOptions(1), ...options(), padding: causalPadding }),
+  2: () => z.strictObject({ ...convOptions(2), ...options(), padding }),
 };
 
 /** y[t] = f(sum over i of x[t stride - before + i dilation] W[i] + b), W (kernel, channels, filters). */

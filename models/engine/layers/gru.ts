@@ -11,12 +11,13 @@ import {
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject({
-  ...recurrentOptions,
-  recurrent_activation: FusedActivation.default(3),
-  // A file without the option is from before Keras had it: reset before.
-  reset_after: z.boolean().nullish(),
-});
+const Config = () =>
+  z.strictObject({
+    ...recurrentOptions(),
+    recurrent_activation: FusedActivation.default(3),
+    // A file without the option is from before Keras had it: reset before.
+    reset_after: z.boolean().nullish(),
+  });
 
 /** Gates z, r, h; bias (3H), or (2, 3H) when the reset comes after the product. */
 export const gru: LayerKind = (layer) => {

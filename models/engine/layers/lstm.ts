@@ -12,12 +12,13 @@ import {
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject({
-  ...recurrentOptions,
-  recurrent_activation: FusedActivation.default(3),
-  // tfjs writes null where it was not asked for; Keras leaves it out and means yes.
-  unit_forget_bias: z.boolean().nullable().default(true),
-});
+const Config = () =>
+  z.strictObject({
+    ...recurrentOptions(),
+    recurrent_activation: FusedActivation.default(3),
+    // tfjs writes null where it was not asked for; Keras leaves it out and means yes.
+    unit_forget_bias: z.boolean().nullable().default(true),
+  });
 
 /** Gates i, f, c, o. */
 export const lstm: LayerKind = (layer) => {

@@ -7,15 +7,16 @@ import type { LayerConfig, LayerKind } from "./layer.ts";
 // Activations as layers of their own. Their slope is `negative_slope` in Keras 3 and `alpha` before it and in tfjs.
 
 const slope = z.number().nullish();
-const Relu = z.strictObject({
-  ...common,
-  max_value: z.number().nonnegative().nullish(),
-  negative_slope: slope,
-  threshold: z.number().nullish(),
-});
-const LeakyRelu = z.strictObject({ ...common, alpha: slope, negative_slope: slope });
-const Elu = z.strictObject({ ...common, alpha: slope });
-const ThresholdedRelu = z.strictObject({ ...common, theta: z.number().nullish() });
+const Relu = () =>
+  z.strictObject({
+    ...common,
+    max_value: z.number().nonnegative().nullish(),
+    negative_slope: slope,
+    threshold: z.number().nullish(),
+  });
+const LeakyRelu = () => z.strictObject({ ...common, alpha: slope, negative_slope: slope });
+const Elu = () => z.strictObject({ ...common, alpha: slope });
+const ThresholdedRelu = () => z.strictObject({ ...common, theta: z.number().nullish() });
 
 /** Keras' and tfjs' own defaults. */
 const LEAKY_SLOPE = 0.3;

@@ -6,7 +6,7 @@ import { common, ignored, off, parseConfig, units, weightOptions, zero } from ".
 import type { LayerConfig, LayerPlan, Site } from "./layer.ts";
 
 /** The options that SimpleRNN, GRU and LSTM share. */
-export const recurrentOptions = {
+export const recurrentOptions = () => ({
   ...common,
   units,
   activation: FusedActivation.default(2),
@@ -28,10 +28,10 @@ export const recurrentOptions = {
   implementation: ignored,
   use_cudnn: ignored,
   seed: ignored,
-};
+});
 
 /** As parseConfig. `stateful` has its own answer: what it is for is there, in another place. */
-export function parseRecurrent<T>(schema: z.ZodType<T>, layer: LayerConfig): T {
+export function parseRecurrent<T>(schema: () => z.ZodType<T>, layer: LayerConfig): T {
   if ((layer.config as { stateful?: unknown } | null)?.stateful === true)
     throw new FleetError(
       "UNSUPPORTED",

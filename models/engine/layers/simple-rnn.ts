@@ -10,7 +10,7 @@ import {
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject(recurrentOptions);
+const Config = () => z.strictObject(recurrentOptions());
 
 /** h_t = f(x_t W + h_{t-1} R + b) */
 export const simpleRnn: LayerKind = (layer) => {

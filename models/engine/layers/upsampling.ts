@@ -5,13 +5,14 @@ import type { LayerConfig, LayerKind, LayerPlan } from "./layer.ts";
 import { channelsLast, imageOf, shapeOfImage, size1, size2 } from "./spatial.ts";
 import { viewOf } from "./view.ts";
 
-const Config1 = z.strictObject({ ...common, size: size1.default(2) });
-const Config2 = z.strictObject({
-  ...common,
-  size: size2.default([2, 2]),
-  data_format: channelsLast,
-  interpolation: z.enum(["nearest", "bilinear"]).nullish(),
-});
+const Config1 = () => z.strictObject({ ...common, size: size1.default(2) });
+const Config2 = () =>
+  z.strictObject({
+    ...common,
+    size: size2.default([2, 2]),
+    data_format: channelsLast,
+    interpolation: z.enum(["nearest", "bilinear"]).nullish(),
+  });
 
 /** Each step `size` times. */
 export const upSampling1d: LayerKind = (layer) => {

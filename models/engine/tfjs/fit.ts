@@ -132,6 +132,12 @@ function createTrainee(
       "BAD_INPUT",
       "the model has no weights that are not frozen, so there is nothing to train",
     );
+  const averaging = machine.variables.find((placed) => !placed.trained && frozen.includes(placed.layer));
+  if (averaging)
+    throw new FleetError(
+      "UNSUPPORTED",
+      `the tfjs engine can't freeze layer "${averaging.layer}", as it would go on keeping averages; use engine "starling"`,
+    );
   const variables = trained.map(({ variable }) => variable);
   const targets = targetsFor(machine, loss);
   const read = createReader(machine, samples, targets);

@@ -114,13 +114,19 @@ export function slopeHi(kind: i32): v128 {
 /** g[i] *= f'(x[i]), with a = f(x) at hand. */
 export function activateBackward(kind: i32, a: usize, g: usize, n: i32): void {
   if (kind == LINEAR) return;
+  const end = a + at(n & ~3);
+  const rest = n & 3;
+  if (kind == RELU) {
+    const zero = f32x4.splat(0);
+    for (; a < end; a += 16, g += 16) v128.store(g, v128.and(v128.load(g), f32x4.gt(v128.load(a), zero)));
+    if (rest) st(g, v128.and(ld(g, rest), f32x4.gt(ld(a, rest), zero)), rest);
+    return;
+  }
   const c0 = slope0(kind);
   const c1 = slope1(kind);
   const c2 = slope2(kind);
   const lo = slopeLo(kind);
   const hi = slopeHi(kind);
-  const end = a + at(n & ~3);
-  const rest = n & 3;
   for (; a < end; a += 16, g += 16) {
     v128.store(g, f32x4.mul(v128.load(g), slope4(v128.load(a), c0, c1, c2, lo, hi)));
   }

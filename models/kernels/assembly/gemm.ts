@@ -90,7 +90,7 @@ export function gemmPacked(
   m: i32, n: i32, k: i32,
   a: usize, lda: i32, packed: usize, c: usize, ldc: i32, mode: i32, bias: usize,
 ): void {
-  block(m, n, k, a, lda, false, packed, k, c, ldc, mode, bias);
+  block(m, n, k, a, lda, false, packed, k, n, c, ldc, mode, bias);
 }
 
 /**
@@ -111,7 +111,7 @@ export function gemm(
       const mode = !first ? ADD : bias ? BIAS : ZERO;
       for (let ic = 0; ic < m; ic += MC) {
         const ap = ta ? a + at(kc * lda + ic) : a + at(ic * lda + kc);
-        block(min(MC, m - ic), nc, depth, ap, lda, ta, BLOCK, depth, c + at(ic * ldc + jc), ldc, mode, bias + at(jc));
+        block(min(MC, m - ic), nc, depth, ap, lda, ta, BLOCK, depth, nc, c + at(ic * ldc + jc), ldc, mode, bias + at(jc));
       }
     }
   }
@@ -158,16 +158,19 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
   }
 }
 
-/** One packed block against `m` rows. `ta`: A is stored (K,M). `depth` is the K of the panels. */
+/**
+ * One packed block against `m` rows. `ta`: A is stored (K,M). The panels were packed for (depth,width), of which the first k rows
+ * and n columns are read.
+ */
 export function block(
   m: i32, n: i32, k: i32, a: usize, lda: i32, ta: bool,
-  packed: usize, depth: i32, c: usize, ldc: i32, mode: i32, bias: usize,
+  packed: usize, depth: i32, width: i32, c: usize, ldc: i32, mode: i32, bias: usize,
 ): void {
   const next: usize = ta ? 4 : at(lda); // from one row of A to the next, and
   const step: usize = ta ? at(lda) : 4; // from one column to the next
   const row = at(ldc);
   let j = 0;
-  for (; n - j > 8; j += 16, packed += at(depth * 16)) {
+  for (; j < n && width - j > 8; j += 16, packed += at(depth * 16)) {
     const cols = min(16, n - j);
     const bj = bias + at(j);
     let ai = a;
@@ -347,8 +350,8 @@ function row1x8(k: i32, a: usize, step: usize, b: usize, c: usize, cols: i32, mo
 // @ts-ignore: decorator
 @inline
 function put16(s0: v128, s1: v128, s2: v128, s3: v128, c: usize, cols: i32, mode: i32, bias: usize): void {
-  put(s0, s1, c, 8, mode, bias);
-  put(s2, s3, c + 32, cols - 8, mode, bias + 32);
+  put(s0, s1, c, min(8, cols), mode, bias);
+  if (cols > 8) put(s2, s3, c + 32, cols - 8, mode, bias + 32);
 }
 
 /** 8 (or, at the edge, `cols`) finished sums of one row to C. */

@@ -3,7 +3,7 @@ import { ConvShape } from "./conv-shape";
 import { addTo, clear, copy } from "./elementwise";
 import { gemm } from "./gemm";
 import { columnSums } from "./tensor";
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, st } from "./vector";
 import { mul, pitchOf, put } from "./winograd";
 
 // As winograd.ts, along one axis, for kernels of k = 3 to 8: F(11 - k, k). The 10 rows of a series under a tile are seen as a
@@ -170,8 +170,8 @@ function qSplat(i: usize): v128 {
 
 // @ts-ignore: decorator
 @inline
-function madd(sum: v128, a: v128, b: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(a, b));
+function plusProduct(sum: v128, a: v128, b: v128): v128 {
+  return madd(a, b, sum);
 }
 
 /** Bt d. */
@@ -187,13 +187,13 @@ function inputToPoints4(d: usize, next: usize, v: usize, pitch: usize, cols: i32
   const d0 = ld(d, cols), d1 = ld(d + next, cols), d2 = ld(d + 2 * next, cols), d3 = ld(d + 3 * next, cols);
   const d4 = ld(d + 4 * next, cols), d5 = ld(d + 5 * next, cols), d6 = ld(d + 6 * next, cols);
   const d7 = ld(d + 7 * next, cols), d8 = ld(d + 8 * next, cols), d9 = ld(d + 9 * next, cols);
-  st(v, madd(madd(madd(madd(d8, qSplat(0), d0), qSplat(1), d2), qSplat(2), d4), qSplat(3), d6), cols);
-  st(v + 9 * pitch, madd(madd(madd(madd(d9, qSplat(0), d1), qSplat(1), d3), qSplat(2), d5), qSplat(3), d7), cols);
+  st(v, plusProduct(plusProduct(plusProduct(plusProduct(d8, qSplat(0), d0), qSplat(1), d2), qSplat(2), d4), qSplat(3), d6), cols);
+  st(v + 9 * pitch, plusProduct(plusProduct(plusProduct(plusProduct(d9, qSplat(0), d1), qSplat(1), d3), qSplat(2), d5), qSplat(3), d7), cols);
   v += pitch;
   for (let p = 0; p < PAIRS; p++, v += 2 * pitch) {
     const r0 = pairSplat(p, 1), r1 = pairSplat(p, 2), r2 = pairSplat(p, 3);
-    const even = madd(madd(madd(d8, r0, d2), r1, d4), r2, d6);
-    const odd = f32x4.mul(pairSplat(p, 0), madd(madd(madd(d7, r0, d1), r1, d3), r2, d5));
+    const even = plusProduct(plusProduct(plusProduct(d8, r0, d2), r1, d4), r2, d6);
+    const odd = f32x4.mul(pairSplat(p, 0), plusProduct(plusProduct(plusProduct(d7, r0, d1), r1, d3), r2, d5));
     st(v, f32x4.add(even, odd), cols);
     st(v + pitch, f32x4.sub(even, odd), cols);
   }
@@ -222,12 +222,12 @@ function pointsToInput4(v: usize, pitch: usize, d: usize, next: usize, cols: i32
     const even = f32x4.add(plus, minus);
     const odd = f32x4.mul(pairSplat(p, 0), f32x4.sub(plus, minus));
     const r0 = pairSplat(p, 1), r1 = pairSplat(p, 2), r2 = pairSplat(p, 3);
-    d1 = madd(d1, r0, odd);
-    d2 = madd(d2, r0, even);
-    d3 = madd(d3, r1, odd);
-    d4 = madd(d4, r1, even);
-    d5 = madd(d5, r2, odd);
-    d6 = madd(d6, r2, even);
+    d1 = plusProduct(d1, r0, odd);
+    d2 = plusProduct(d2, r0, even);
+    d3 = plusProduct(d3, r1, odd);
+    d4 = plusProduct(d4, r1, even);
+    d5 = plusProduct(d5, r2, odd);
+    d6 = plusProduct(d6, r2, even);
     d7 = f32x4.add(d7, odd);
     d8 = f32x4.add(d8, even);
   }
@@ -272,8 +272,8 @@ function evaluate4(f: usize, count: i32, next: usize, m: usize, pitch: usize, sc
     const point = pairSplat(p, 0);
     const square = f32x4.mul(point, point);
     let even = ld(f + <usize>lastEven * next, cols), odd = ld(f + <usize>lastOdd * next, cols);
-    for (let j = lastEven - 2; j >= 0; j -= 2) even = madd(ld(f + <usize>j * next, cols), square, even);
-    for (let j = lastOdd - 2; j > 0; j -= 2) odd = madd(ld(f + <usize>j * next, cols), square, odd);
+    for (let j = lastEven - 2; j >= 0; j -= 2) even = plusProduct(ld(f + <usize>j * next, cols), square, even);
+    for (let j = lastOdd - 2; j > 0; j -= 2) odd = plusProduct(ld(f + <usize>j * next, cols), square, odd);
     odd = f32x4.mul(point, odd);
     if (scaled) {
       even = f32x4.mul(pairSplat(p, 4), even);

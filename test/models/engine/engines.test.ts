@@ -189,7 +189,8 @@ const CASES: [string, unknown, Float32Array, Partial<FitOptions>][] = [
     "batch normalization, its moving averages too",
     sequential(
       [5],
-      layer("Dense", { units: 6 }),
+      // No bias: behind it the batch's mean is taken off, so its gradient is rounding alone, which Adam would make steps of.
+      layer("Dense", { units: 6, use_bias: false }),
       layer("BatchNormalization", { momentum: 0.8 }),
       layer("Dense", { units: 3, activation: "softmax" }),
     ),
@@ -378,6 +379,17 @@ describe("engine: tfjs", () => {
     const fitting = (await make()).fit(x, classes, { ...sparse, ...change });
     await expect(fitting).rejects.toThrow(code("UNSUPPORTED"));
     await expect(fitting).rejects.toThrow(words);
+  });
+
+  it("refuses to freeze a layer that would go on keeping averages", async () => {
+    const topology = sequential(
+      [5],
+      layer("BatchNormalization", { name: "norm" }),
+      layer("Dense", { units: 3, activation: "softmax" }),
+    );
+    const fitting = (await make(topology)).fit(x, classes, { ...sparse, freeze: ["norm"] });
+    await expect(fitting).rejects.toThrow(code("UNSUPPORTED"));
+    await expect(fitting).rejects.toThrow('can\'t freeze layer "norm"');
   });
 
   it("refuses what does not fit as the own engine does", async () => {

@@ -340,6 +340,25 @@ describe("freezing", () => {
     expect(Math.hypot(...minus(after, before))).toBeCloseTo(0.01, 5);
   });
 
+  it("a frozen batch normalization uses its averages and leaves them alone, whoever froze it", async () => {
+    const normalized = (trainable: boolean) =>
+      sequential(
+        [5],
+        layer("Dense", { units: 6 }),
+        layer("BatchNormalization", { name: "norm", trainable }),
+        layer("Dense", { units: 3 }),
+      );
+    const byFit = await trained({ freeze: ["norm"] }, normalized(true));
+    const byTopology = await trained({}, normalized(false));
+    expect(byFit.after).toEqual(byTopology.after);
+    expect(byFit.after.subarray(-12)).toEqual(byFit.before.subarray(-12));
+    // The next fit, which freezes nothing, moves them again.
+    await byFit.model.fit(x, y, OPTIONS);
+    expect(byFit.model.weights().subarray(-12)).not.toEqual(byFit.before.subarray(-12));
+    const privately = { differentialPrivacy: { clipNorm: 1 }, freeze: ["norm"] };
+    await expect(trained(privately, normalized(true))).resolves.toBeDefined();
+  });
+
   it("a layer between two that are trained is left out; all or none of them is refused", async () => {
     const deep = sequential(
       [5],

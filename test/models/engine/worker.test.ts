@@ -1,8 +1,9 @@
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterEach, describe, expect, it } from "vitest";
 import {
@@ -145,6 +146,24 @@ describe.skipIf(!isBuilt)("the engine in a thread", () => {
   });
 });
 
+it.skipIf(!isBuilt)("from dist/ the thread's script is found without being told", async () => {
+  const models = new URL("../../../dist/models/index.js", import.meta.url).href;
+  const source = `import(${JSON.stringify(models)}).then(async ({ openEngineWorker }) => {
+    const model = await openEngineWorker().compile(${JSON.stringify(TOPOLOGY)}, { seed: 3 });
+    console.log(model.parameters);
+  });`;
+  // The open thread, idle, does not keep the process from ending.
+  const { parameters } = await compile(TOPOLOGY, { seed: 3 });
+  expect(await outputOf("--eval", source)).toBe(`${parameters}\n`);
+});
+
+/** What Node prints when it is run so. */
+function outputOf(...args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, (error, stdout) => (error ? reject(error) : resolve(stdout)));
+  });
+}
+
 it("a bundle of one file is its own thread", async () => {
   const folder = await mkdtemp(join(tmpdir(), "starling-bundle-"));
   try {
@@ -173,15 +192,9 @@ it("a bundle of one file is its own thread", async () => {
         js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
       },
     });
-    const { execFile } = await import("node:child_process");
-    const printed = await new Promise<string>((resolve, reject) => {
-      execFile(process.execPath, [fileURLToPath(pathToFileURL(outfile))], (error, stdout) =>
-        error ? reject(error) : resolve(stdout),
-      );
-    });
+    const printed = await outputOf(outfile);
     const local = await compile(TOPOLOGY, { seed: 3 });
     const { losses } = await local.fit(new Float32Array(36).fill(0.5), new Float32Array(4).fill(1), OPTIONS);
-    // The open thread, idle, has not kept the process from ending.
     expect(JSON.parse(printed)).toEqual(losses);
   } finally {
     await rm(folder, { recursive: true });
