@@ -99,7 +99,7 @@ function option(key: string, value: unknown, layer: string): unknown {
 function activation(value: string, layer: string): string {
   const { name } = Activation.parse(value);
   const known = ACTIVATIONS[name];
-  if (known === null) throw lacks(layer, name === "hard_sigmoid" ? "hard_sigmoid of Keras 2" : name);
+  if (known === null) throw lacks(layer, name === "hard_sigmoid" ? "hard_sigmoid as Keras 2 has it" : name);
   return known ?? name;
 }
 

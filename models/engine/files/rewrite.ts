@@ -117,7 +117,7 @@ function plainValue(value: unknown): unknown {
 
 /** The error of a layer that the other side has not. */
 export function lacks(layer: string, what: string, engine: string): FleetError {
-  const own = isRenamed(what) ? "hard_sigmoid of Keras 3" : what;
+  const own = isRenamed(what) ? "hard_sigmoid as Keras 3 has it" : what;
   return new FleetError(
     "UNSUPPORTED",
     `layer "${layer}": ${engine} has no ${own}; use another engine or format`,

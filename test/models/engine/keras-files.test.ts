@@ -179,7 +179,10 @@ describe("Keras files", () => {
 
   it.each([
     ["ThresholdedReLU", sequential([2], layer("ThresholdedReLU", {}))],
-    ["hard_sigmoid of Keras 2", sequential([2], layer("Dense", { units: 1, activation: "hard_sigmoid" }))],
+    [
+      "hard_sigmoid as Keras 2 has it",
+      sequential([2], layer("Dense", { units: 1, activation: "hard_sigmoid" })),
+    ],
   ])("what Keras 3 lacks is not exported: %s", async (words, topology) => {
     const model = await compile(topology, { seed: 1 });
     await expect(exportKeras(model)).rejects.toThrow(
