@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { type Column, table } from "../cli/table.ts";
-import { bench } from "./bench.ts";
+import { bench, spread } from "./bench.ts";
 import { type Effort, measure, type Timed } from "./engine/measure.ts";
 import { measureMemory } from "./engine/memory.ts";
 import { PeerFailure, type PeerProcess, startPeer } from "./engine/peer-process.ts";
@@ -64,6 +64,7 @@ export const engineBench = bench({
       }
       const comparisons: Comparison[] = [];
       const strays: string[] = [];
+      const shares: number[] = [];
       for (const threads of quick ? [1] : [...new Set([1, availableParallelism()])]) {
         const some = chosen.filter(({ threaded }) => threads === 1 || threaded);
         const timed = asked.filter((one) => one.kind !== "memory");
@@ -84,6 +85,7 @@ export const engineBench = bench({
             const all = await measure({ work: one, processes, effort, folder, progress: show, signal });
             comparisons.push(comparisonOf(one, threads, all));
             strays.push(...all.flatMap((result) => strayOf(one, threads, result)));
+            if (threads === 1) shares.push(...all.map(({ cores }) => cores).filter(Number.isFinite));
           }
         } finally {
           await Promise.all(started.map(({ process }) => process.stop()));
@@ -103,8 +105,10 @@ export const engineBench = bench({
         );
       }
       const rows = comparisons.flatMap(rowsOf);
-      const value = { effort, peers: Object.fromEntries(present), strays, rows };
-      return { value, text: showResult(rows, present, strays) };
+      const share = spread(shares).median;
+      const notes = { strays, share: Number.isFinite(share) ? share : null };
+      const value = { effort, peers: Object.fromEntries(present), ...notes, rows };
+      return { value, text: showResult(rows, present, notes) };
     }),
 });
 
@@ -163,10 +167,20 @@ function strayOf({ name: work }: Work, threads: number, { name, cores }: Timed):
     : [];
 }
 
+/** What tells how far the figures can be relied on. */
+interface Notes {
+  readonly strays: readonly string[];
+  /** Of a core, that an engine had at one thread; below 1 others were at work. null where unknown. */
+  readonly share: number | null;
+}
+
+/** Below it, the figures are of a busy machine. */
+const calmShare = 0.9;
+
 function showResult(
   rows: readonly Row[],
   present: ReadonlyMap<string, string>,
-  strays: readonly string[],
+  { strays, share }: Notes,
 ): string {
   const figure = (value: number | null) =>
     value === null ? null : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
@@ -203,6 +217,14 @@ function showResult(
       [...reasons].map(([reason, of]) => `${[...of].join(", ")}: ${reason}`),
     ),
     ...section("Not kept to their threads", strays),
+    ...section(
+      "The machine was busy",
+      share !== null && share < calmShare
+        ? [
+            `engines had ${share.toFixed(2)} of a core at one thread, so the figures are rough; most so at many threads`,
+          ]
+        : [],
+    ),
   ].join("\n");
 }
 

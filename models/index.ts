@@ -8,6 +8,7 @@ export * from "./data/windows.ts";
 export * from "./detectors/detector.ts";
 export * from "./detectors/open.ts";
 export * from "./detectors/topology.ts";
+export * from "./engine/files/index.ts";
 export * from "./engine/index.ts";
 export * from "./evaluation/evaluate.ts";
 export * from "./evaluation/ranking.ts";

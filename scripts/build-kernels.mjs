@@ -1,6 +1,6 @@
-// Compiles models/kernels/assembly (AssemblyScript) to one WASM file and writes it, base64, as models/kernels/wasm.ts,
-// with an interface of its functions: as a module it needs no path at run time, in the source tree, in dist and in the
-// one-file agent alike.
+// Compiles models/kernels/assembly (AssemblyScript) to WASM, once with plain SIMD and once with relaxed SIMD, and writes
+// both, base64, as models/kernels/wasm.ts, with an interface of their functions: as a module it needs no path at run
+// time, in the source tree, in dist and in the one-file agent alike. models/kernels/load.ts picks one.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -17,9 +17,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** Of each build: a process loads one of them. */
 const LIMIT_BYTES = 200 * 1024;
+const BUILDS = { plain: [], relaxed: ["--enable=relaxed-simd"] };
 const OPTIONS = [
-  "-O3",
+  "-O3s",
   "--converge",
   "--noAssert",
   "--runtime=stub",
@@ -41,27 +43,28 @@ if (existsSync(target) && readFileSync(target, "utf8").includes(digest)) process
 
 const scratch = mkdtempSync(join(tmpdir(), "starling-kernels-"));
 try {
-  const wasmFile = join(scratch, "kernels.wasm");
   const asc = join(dirname(manifest), "bin/asc.js");
-  execFileSync(process.execPath, [asc, join(sources, "index.ts"), "--outFile", wasmFile, ...OPTIONS], {
-    stdio: "inherit",
-    cwd: sources,
+  const built = Object.entries(BUILDS).map(([name, options]) => {
+    const file = join(scratch, `${name}.wasm`);
+    const args = [asc, join(sources, "index.ts"), "--outFile", file, ...OPTIONS, ...options];
+    execFileSync(process.execPath, args, { stdio: "inherit", cwd: sources });
+    return { name, wasm: readFileSync(file), declarations: file.replace(/wasm$/, "d.ts") };
   });
-  const wasm = readFileSync(wasmFile);
-  if (wasm.length > LIMIT_BYTES)
-    throw new Error(`kernels are ${wasm.length} bytes, the limit is ${LIMIT_BYTES}`);
+  const bytes = Math.max(...built.map(({ wasm }) => wasm.length));
+  if (bytes > LIMIT_BYTES) throw new Error(`the kernels are ${bytes} bytes, the limit is ${LIMIT_BYTES}`);
+  const sizes = built.map(({ name, wasm }) => `${name} ${wasm.length} bytes`).join(", ");
   const lines = [
     "// Written by scripts/build-kernels.mjs from models/kernels/assembly; not in git.",
-    `// sources: ${digest}, ${wasm.length} bytes of WASM`,
-    `export const wasmBase64 =\n  "${wasm.toString("base64")}";`,
+    `// sources: ${digest}, ${sizes} of WASM`,
+    ...built.map(({ name, wasm }) => `export const ${name}Base64 =\n  "${wasm.toString("base64")}";`),
     "/** Addresses count bytes, lengths count floats; what each argument holds stands at its definition. */",
-    `export interface KernelFunctions {\n${signatures(wasmFile.replace(/wasm$/, "d.ts")).join("\n")}\n}`,
+    `export interface KernelFunctions {\n${signatures(built[0].declarations).join("\n")}\n}`,
   ];
   // A rename is atomic: two builds at once, or a reader in between, never see half a file.
   const next = `${target}.${process.pid}`;
   writeFileSync(next, `${lines.join("\n")}\n`);
   renameSync(next, target);
-  console.log(`kernels: ${wasm.length} bytes`);
+  console.log(`kernels: ${sizes}`);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
@@ -77,7 +80,7 @@ function signatures(declarations) {
 /** sha256 of everything that decides the result: the sources, the options and the compiler's version. */
 function sourceDigest() {
   const hash = createHash("sha256")
-    .update(OPTIONS.join(" "))
+    .update(JSON.stringify([OPTIONS, BUILDS]))
     .update(JSON.parse(readFileSync(manifest, "utf8")).version);
   for (const file of readdirSync(sources)
     .filter((name) => name.endsWith(".ts"))

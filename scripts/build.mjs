@@ -70,7 +70,7 @@ async function bundleAgent() {
     // CommonJS packages in the bundle still ask for Node's own modules by require().
     plugins: [englishOnly],
     banner: {
-      js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=1 --optimize-for-size --v8-pool-size=0\nimport{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
+      js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_MMAP_THRESHOLD_=65536 node --max-semi-space-size=1 --optimize-for-size --v8-pool-size=0\nimport{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
     },
   });
   await chmod(`${root}dist/starling-agent.js`, 0o755);

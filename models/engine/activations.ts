@@ -17,7 +17,7 @@ const FUSED = {
 const ON_ROWS = ["softmax", "log_softmax"] as const;
 
 /** Those need their input for the way back: a step of their own too. The numbers of models/kernels/assembly/curve.ts. */
-const CURVES = {
+export const CURVES = {
   rectifier: 0,
   elu: 1,
   gelu: 2,

@@ -2,15 +2,17 @@ import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { WasmModule } from "../kernels/load.ts";
 import { evaluate, type ModelEvaluateOptions, type ModelEvaluation } from "./evaluate.ts";
-import { type FitResult, train } from "./fit.ts";
+import { train } from "./fit.ts";
 import type { FitOptions } from "./fit-options.ts";
+import type { FitResult } from "./loop.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
-import { type Arrays, countOf, listOf, type MultiSamples, type Samples } from "./samples.ts";
+import { predict } from "./predict.ts";
+import { type Arrays, dataAndOptions, listOf, type MultiSamples, type Samples } from "./samples.ts";
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
-import { parseTopology } from "./topology.ts";
+import { parseTopology, unwrap } from "./topology.ts";
 
 const Options = z.object({
   /** Of the first weights: the same seed gives the same bits. */
@@ -24,14 +26,29 @@ export type CompileOptions = z.input<typeof Options> & {
   readonly module?: WasmModule;
 };
 
+/** What `engine: "auto"` picked. */
+export interface Choice {
+  readonly picked: "starling" | "tfjs";
+  readonly why: string;
+  /** Of one batch, by engine, where both were timed. */
+  readonly milliseconds?: { readonly starling: number; readonly tfjs: number };
+}
+
 /** A network with its weights, ready to train and to score. After `dispose`, every call throws UNAVAILABLE. */
 export interface Model {
+  /** Which engine computes it. */
+  readonly engine: "starling" | "tfjs";
   readonly layout: Layout;
+  /** The LayersModel JSON that it was compiled from, without its wrapping: `{ class_name, config }`. */
+  readonly topology: unknown;
   /** Number of weights: the length of the flat array. */
   readonly parameters: number;
   /** Without the batch axis, e.g. (window, channels). */
   readonly inputShape: Shape;
   readonly outputShape: Shape;
+  /** Of every input and output. */
+  readonly inputShapes: readonly Shape[];
+  readonly outputShapes: readonly Shape[];
   /** A copy, flat, in layout order. */
   weights(): Float32Array;
   /** Throws BAD_SHAPE (length), NOT_FINITE (NaN, Inf); the old weights then stay. */
@@ -50,6 +67,8 @@ export interface Model {
   stepper(): Stepper;
   /** A printable table: layers, output shapes, parameters, FLOPs, arena bytes. */
   summary(): string;
+  /** Where `engine: "auto"` chose: what, and why. */
+  readonly choice?: Choice;
   /** Gives the memory back. A fit under way is rejected with ABORTED. */
   dispose(): void;
 }
@@ -60,7 +79,8 @@ export interface Model {
  */
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
-  const plan = planOf(parseTopology(topology));
+  const model = unwrap(topology);
+  const plan = planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),
@@ -75,13 +95,13 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     return machine;
   }
 
-  async function fitModel(...args: [Samples | MultiSamples, FitOptions] | [Arrays, Arrays, FitOptions]) {
+  async function fitModel(...args: readonly unknown[]) {
     const target = live();
     if (fitting)
       throw new FleetError("UNAVAILABLE", "the model is already training; wait for that fit to end");
     fitting = true;
     try {
-      const [data, options] = args.length === 2 ? args : ([[args[0], args[1]] as const, args[2]] as const);
+      const { data, options } = dataAndOptions<FitOptions>(args);
       return await train(target, data, options, disposal.signal);
     } finally {
       fitting = false;
@@ -89,10 +109,14 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   }
 
   return {
+    engine: "starling",
+    topology: model,
     layout: plan.layout,
     parameters: plan.parameters,
     inputShape: plan.inputShape,
     outputShape: plan.outputShape,
+    inputShapes: plan.inputs.map(({ shape }) => shape),
+    outputShapes: plan.outputs.map((tensor) => plan.tensors[tensor]!.shape),
     weights: () => live().weights.slice(),
     setWeights(flat) {
       const { weights } = live();
@@ -110,11 +134,9 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     fit: fitModel,
     predict: (x) => predict(live(), listOf(x))[0]!,
     predictAll: (x) => predict(live(), listOf(x)),
-    evaluate(...args: EvaluateArguments) {
-      const [first, second, third] = args;
-      return isArrays(first)
-        ? evaluate(live(), [first, second as Arrays], third)
-        : evaluate(live(), first, second as ModelEvaluateOptions | undefined);
+    evaluate(...args: readonly unknown[]) {
+      const { data, options } = dataAndOptions<ModelEvaluateOptions | undefined>(args);
+      return evaluate(live(), data, options);
     },
     stepper() {
       const { inputs, steps } = live().plan;
@@ -138,32 +160,6 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
       machine = null;
     },
   };
-}
-
-type EvaluateArguments =
-  | [data: Samples | MultiSamples, options?: ModelEvaluateOptions | undefined, none?: undefined]
-  | [x: Arrays, y: Arrays, options?: ModelEvaluateOptions | undefined];
-
-function isArrays(value: Samples | MultiSamples | Arrays): value is Arrays {
-  return value instanceof Float32Array || Array.isArray(value);
-}
-
-function predict(machine: Machine, xs: readonly Float32Array[]): Float32Array[] {
-  const { maxBatch, inputs, outputs } = machine;
-  const count = countOf(machine, xs);
-  const results = outputs.map(({ size }) => new Float32Array(count * size));
-  for (let start = 0; start < count; start += maxBatch) {
-    const batch = Math.min(maxBatch, count - start);
-    inputs.forEach((input, i) => {
-      input.at(batch).set(xs[i]!.subarray(start * input.size, (start + batch) * input.size));
-    });
-    machine.checkInput(batch);
-    machine.forward(batch, false);
-    outputs.forEach((output, i) => {
-      results[i]!.set(output.at(batch), start * output.size);
-    });
-  }
-  return results;
 }
 
 function parseOptions(options: CompileOptions): z.infer<typeof Options> {

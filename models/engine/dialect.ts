@@ -7,13 +7,20 @@ export function translated(model: unknown): unknown {
   return isKeras3(model) ? renamed(model) : model;
 }
 
-function isKeras3(value: unknown): boolean {
+export function isKeras3(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(isKeras3);
   if (typeof value !== "object" || value === null) return false;
   const { class_name, config } = value as { class_name?: unknown; config?: unknown };
   if (class_name === "InputLayer")
     return typeof config === "object" && config !== null && "batch_shape" in config;
   return Object.values(value).some(isKeras3);
+}
+
+/** The engine's word for it. */
+const KERAS_3_HARD_SIGMOID = "hard_sigmoid_3";
+
+export function isRenamed(activation: string): boolean {
+  return activation === KERAS_3_HARD_SIGMOID;
 }
 
 /** Layers stand inside layers (Bidirectional, models), so all of it is looked through. */
@@ -23,7 +30,7 @@ function renamed(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => [
       key,
-      /activation$/.test(key) && inner === "hard_sigmoid" ? "hard_sigmoid_3" : renamed(inner),
+      /activation$/.test(key) && inner === "hard_sigmoid" ? KERAS_3_HARD_SIGMOID : renamed(inner),
     ]),
   );
 }

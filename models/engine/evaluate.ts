@@ -1,19 +1,28 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import { createLoss, createLossMean, type Loss, Losses, lossProblem, targetsFor } from "./losses.ts";
+import { type Loss, Losses, lossProblem } from "./loss-spec.ts";
+import { createLoss, createLossMean, type LossValue, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createMetrics, Metric, type MetricValues } from "./metrics.ts";
-import { createReader, type Data, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
+import {
+  createReader,
+  type Data,
+  type Ends,
+  Floats,
+  type MultiSamples,
+  naturalOrder,
+  samplesOf,
+} from "./samples.ts";
 
 const Settings = z.strictObject({
   loss: Losses.default([{ name: "mse" }]),
-  lossWeights: z.array(z.number().nonnegative()).optional(),
-  metrics: z.array(Metric).default([]),
+  lossWeights: z.array(z.number().nonnegative()).readonly().optional(),
+  metrics: z.array(Metric).readonly().default([]),
   /** One weight a sample, by the sample's index; of the loss, not of the metrics. */
-  sampleWeights: z.instanceof(Float32Array).optional(),
+  sampleWeights: Floats.optional(),
 });
 export type ModelEvaluateOptions = z.input<typeof Settings>;
-export type EvaluateSettings = z.infer<typeof Settings>;
+export type ModelEvaluateSettings = z.infer<typeof Settings>;
 
 /** Metrics are those of the first output; of several, `outputs` has each one's. */
 export interface ModelEvaluation extends MetricValues {
@@ -31,7 +40,10 @@ export function evaluate(machine: Machine, data: Data, options: ModelEvaluateOpt
   const settings = parseEvaluate(options);
   const samples = samplesOf(machine, data, targetsFor(machine, settings.loss));
   checkSampleWeights(settings.sampleWeights, samples.count);
-  const run = createEvaluation(machine, samples, { ...settings, order: naturalOrder(samples) });
+  const { maxBatch } = machine;
+  const order = naturalOrder(samples);
+  const score = scorer(machine, settings);
+  const run = createEvaluation(machine, samples, { ...settings, order, maxBatch, score });
   run.reset();
   while (run.next());
   return run.result();
@@ -45,29 +57,23 @@ export interface Evaluation {
   result(): ModelEvaluation;
 }
 
-export function createEvaluation(
-  machine: Machine,
-  data: MultiSamples,
-  options: {
-    readonly order: Uint32Array;
-    readonly loss: readonly Loss[];
-    readonly lossWeights?: readonly number[] | undefined;
-    readonly metrics: readonly Metric[];
-    readonly sampleWeights?: Float32Array | undefined;
-  },
-): Evaluation {
-  const { order, loss, lossWeights, sampleWeights } = options;
-  const { maxBatch, outputs } = machine;
-  const targets = targetsFor(machine, loss);
-  const read = createReader(machine, data, targets);
-  const lossOf = createLoss(machine, loss, { lossWeights });
-  const lossOptions = { gradient: false, weighted: sampleWeights !== undefined };
-  const mean = createLossMean(outputs.length, lossWeights);
-  const metrics = createMetrics(machine, loss, {
-    metrics: options.metrics,
-    targets,
-    samples: order.length,
-  });
+export interface EvaluationOptions {
+  /** Of the samples, in turn. */
+  readonly order: Uint32Array;
+  readonly maxBatch: number;
+  readonly loss: readonly Loss[];
+  readonly lossWeights?: readonly number[] | undefined;
+  readonly metrics: readonly Metric[];
+  /** The outputs and their loss for the samples in hand, which have these numbers. */
+  score(batch: number, indexes: Uint32Array): LossValue;
+}
+
+export function createEvaluation(ends: Ends, data: MultiSamples, options: EvaluationOptions): Evaluation {
+  const { order, maxBatch, loss, lossWeights } = options;
+  const targets = targetsFor(ends, loss);
+  const read = createReader(ends, data, targets);
+  const mean = createLossMean(ends.outputs.length, lossWeights);
+  const metrics = createMetrics(ends, loss, { metrics: options.metrics, targets, samples: order.length });
   let start = 0;
   return {
     reset() {
@@ -78,16 +84,13 @@ export function createEvaluation(
     next() {
       const batch = Math.min(maxBatch, order.length - start);
       if (batch <= 0) return false;
-      const indexes = read(order, start, batch);
-      if (sampleWeights !== undefined) weigh(machine, sampleWeights, indexes);
-      machine.forward(batch, false);
-      mean.add(lossOf(batch, lossOptions));
+      mean.add(options.score(batch, read(order, start, batch)));
       metrics.add(batch);
       start += batch;
       return true;
     },
     result() {
-      const each = outputs.map((_, i) => ({ loss: mean.of(i), ...metrics.values(i) }));
+      const each = ends.outputs.map((_, i) => ({ loss: mean.of(i), ...metrics.values(i) }));
       return {
         ...each[0]!,
         loss: mean.loss(),
@@ -98,9 +101,23 @@ export function createEvaluation(
   };
 }
 
+/** How a machine scores a batch without training. */
+export function scorer(
+  machine: Machine,
+  { loss, lossWeights, sampleWeights }: Pick<ModelEvaluateSettings, "loss" | "lossWeights" | "sampleWeights">,
+): EvaluationOptions["score"] {
+  const lossOf = createLoss(machine, loss, { lossWeights });
+  const options = { gradient: false, weighted: sampleWeights !== undefined };
+  return (batch, indexes) => {
+    if (sampleWeights !== undefined) weigh(machine.sampleWeights, sampleWeights, indexes);
+    machine.forward(batch, false);
+    return lossOf(batch, options);
+  };
+}
+
 /** Puts the weights of the samples in hand where the loss looks for them. */
-export function weigh(machine: Machine, weights: Float32Array, indexes: Uint32Array): void {
-  for (let i = 0; i < indexes.length; i++) machine.sampleWeights[i] = weights[indexes[i]!]!;
+export function weigh(to: Float32Array, weights: Float32Array, indexes: Uint32Array): void {
+  for (let i = 0; i < indexes.length; i++) to[i] = weights[indexes[i]!]!;
 }
 
 export function checkSampleWeights(weights: Float32Array | undefined, count: number): void {
@@ -114,7 +131,7 @@ export function checkSampleWeights(weights: Float32Array | undefined, count: num
     throw new FleetError("NOT_FINITE", "sample weights must be finite and not negative");
 }
 
-export function parseEvaluate(options: ModelEvaluateOptions): EvaluateSettings {
+export function parseEvaluate(options: ModelEvaluateOptions): ModelEvaluateSettings {
   const parsed = Settings.safeParse(options);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import { type ClassWeights, Losses, lossProblem } from "./losses.ts";
+import type { ClassWeights } from "./class-weights.ts";
+import { Losses, lossProblem } from "./loss-spec.ts";
 import { Metric } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
-import { type Data, isPair } from "./samples.ts";
+import { type Data, Floats, isPair } from "./samples.ts";
 
 const nonNegative = z.number().nonnegative();
 const callback = z.custom<never>((value) => typeof value === "function", "not a function").optional();
@@ -26,7 +27,7 @@ const Settings = z.strictObject({
   optimizer: Optimizer,
   loss: Losses,
   /** What each output's loss counts in the whole. */
-  lossWeights: z.array(nonNegative).optional(),
+  lossWeights: z.array(nonNegative).readonly().optional(),
   seed: z.int(),
   shuffle: z.boolean().default(true),
   /** The largest norm of the gradient of all trained weights together. */
@@ -38,9 +39,7 @@ const Settings = z.strictObject({
   /**
    * SCAFFOLD: adds c - c_i to every gradient, both flat, in layout order. Source: Karimireddy et al. 2020, arXiv 1910.06378, Algorithm 1, line 10.
    */
-  controlVariate: z
-    .strictObject({ server: z.instanceof(Float32Array), client: z.instanceof(Float32Array) })
-    .optional(),
+  controlVariate: z.strictObject({ server: Floats, client: Floats }).optional(),
   /**
    * DP-SGD: each example's gradient is clipped to `clipNorm`, then come the sum, normal noise of deviation noiseMultiplier clipNorm, and the
    * division by the batch size. The noise comes from `seed`, so that runs can be repeated: for privacy, use a seed that nobody can guess, once.
@@ -52,14 +51,14 @@ const Settings = z.strictObject({
   /** Stops after so many batches, over all epochs. */
   maxBatches: z.int().positive().optional(),
   /** One weight a sample, by the sample's index. */
-  sampleWeights: z.instanceof(Float32Array).optional(),
+  sampleWeights: Floats.optional(),
   /** By the number of the class: a list, or a record where what is left out counts 1. */
   classWeights: z
-    .union([z.array(nonNegative), z.record(z.string(), nonNegative)])
+    .union([z.array(nonNegative).readonly(), z.record(z.string(), nonNegative).readonly()])
     .optional()
     .transform((weights): ClassWeights | undefined => weights),
   /** Names of layers whose weights stay as they are. */
-  freeze: z.array(z.string()).default([]),
+  freeze: z.array(z.string()).readonly().default([]),
   /** "keep" goes on with the moments and the count of steps of the last fit. */
   optimizerState: z.enum(["keep", "fresh"]).default("fresh"),
   /** The share of the samples, from the end and before shuffling, that is not trained on. */
@@ -72,7 +71,7 @@ const Settings = z.strictObject({
     .optional(),
   earlyStopping: EarlyStopping.optional(),
   /** Reported each epoch beside the loss. */
-  metrics: z.array(Metric).default([]),
+  metrics: z.array(Metric).readonly().default([]),
   signal: z.instanceof(AbortSignal).optional(),
   onEpoch: callback,
   onBatch: callback,

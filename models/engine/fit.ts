@@ -1,31 +1,24 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { FleetError } from "../../protocol/errors.ts";
-import { createPatience } from "./early-stopping.ts";
-import { checkSampleWeights, createEvaluation, type Evaluation, weigh } from "./evaluate.ts";
-import { type EpochEvent, type FitOptions, type FitSettings, parseFit } from "./fit-options.ts";
-import { createLoss, createLossMean, targetsFor } from "./losses.ts";
+import { checkSampleWeights, createEvaluation, type Evaluation, scorer, weigh } from "./evaluate.ts";
+import { type FitOptions, type FitSettings, parseFit } from "./fit-options.ts";
+import {
+  checkBatchSize,
+  createEpochMean,
+  diverged,
+  type FitResult,
+  heldBack,
+  runFit,
+  type Trainee,
+} from "./loop.ts";
+import { createLoss, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createMetrics } from "./metrics.ts";
 import { createOptimizer } from "./optimizer.ts";
 import { createPrivateGradient } from "./private-gradient.ts";
 import { createRandom } from "./random.ts";
-import { createReader, type Data, naturalOrder, samplesOf } from "./samples.ts";
-import { createTrainable } from "./trainable.ts";
+import { createReader, type Data, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
+import { createTrainable, type Trainable } from "./trainable.ts";
 
-export interface FitResult {
-  /** One an epoch: the mean over the targets present, before each batch's step as Keras reports it, and the penalties of L1 and L2. */
-  readonly losses: readonly number[];
-  /** One an epoch where there is validation data, as `evaluate` gives it. */
-  readonly validationLosses: readonly number[];
-  readonly batches: number;
-  /** Samples read, counted again in each epoch. */
-  readonly samples: number;
-  /** With early stopping: the epoch whose value was the best. */
-  readonly bestEpoch?: number;
-}
-
-/** How long fit may keep the event loop before it lets others have a turn. */
-const TURN_MS = 50;
 /** Stream of the seed from which noise comes; shuffling has 0, layers have small ones. */
 const NOISE_STREAM = 2 ** 20;
 
@@ -41,134 +34,84 @@ export async function train(
   disposal: AbortSignal,
 ): Promise<FitResult> {
   const settings = parseFit(options);
-  checkBatchSize(machine, settings.batchSize);
-  const { epochs, batchSize, maxBatches = Number.POSITIVE_INFINITY, sampleWeights, lossWeights } = settings;
-  const targets = targetsFor(machine, settings.loss);
-  const samples = samplesOf(machine, data, targets);
-  checkSampleWeights(sampleWeights, samples.count);
-  const trainable = createTrainable(machine, settings.freeze);
+  checkBatchSize(machine.maxBatch, settings.batchSize);
+  const samples = samplesOf(machine, data, targetsFor(machine, settings.loss));
+  checkSampleWeights(settings.sampleWeights, samples.count);
   const all = naturalOrder(samples);
   const order = all.subarray(0, all.length - heldBack(all.length, settings.validationSplit));
-  const validation = validationOf(machine, settings, {
-    samples,
-    heldBack: all.subarray(order.length),
-  });
-
-  const read = createReader(machine, samples, targets);
-  const lossOf = createLoss(machine, settings.loss, settings);
-  const lossOptions = { gradient: true, weighted: sampleWeights !== undefined };
-  const mean = createLossMean(machine.outputs.length, lossWeights);
-  const metrics = createMetrics(machine, settings.loss, {
-    metrics: settings.metrics,
-    targets,
-    samples: order.length,
-  });
-  const random = createRandom(settings.seed);
-  const dp = settings.differentialPrivacy;
-  const privately =
-    dp &&
-    createPrivateGradient(machine, trainable, {
-      ...dp,
-      random: createRandom(settings.seed, NOISE_STREAM),
-    });
-  const descend = createDescent(machine, settings, trainable);
+  const validation = validationOf(machine, settings, { samples, heldBack: all.subarray(order.length) });
+  const trainee = createTrainee(machine, samples, settings);
   machine.anchor.set(machine.weights);
   machine.seed(settings.seed);
+  return runFit(trainee, { settings, callbacks: options, order, validation, disposal });
+}
 
-  const forward = (start: number, count: number) => {
+function createTrainee(machine: Machine, samples: MultiSamples, settings: FitSettings): Trainee {
+  const { sampleWeights, loss, lossWeights } = settings;
+  const trainable = createTrainable(machine, settings.freeze);
+  const targets = targetsFor(machine, loss);
+  const read = createReader(machine, samples, targets);
+  const lossOf = createLoss(machine, loss, settings);
+  const lossOptions = { gradient: true, weighted: sampleWeights !== undefined };
+  const { metrics: names } = settings;
+  const metrics = createMetrics(machine, loss, { metrics: names, targets, samples: samples.count });
+  const epoch = createEpochMean(machine.outputs.length, { lossWeights, metrics });
+  const dp = settings.differentialPrivacy;
+  const noise = createRandom(settings.seed, NOISE_STREAM);
+  const privately = dp && createPrivateGradient(machine, trainable, { ...dp, random: noise });
+  const descend = createDescent(machine, settings, trainable);
+
+  const forward = (order: Uint32Array, start: number, count: number) => {
     const indexes = read(order, start, count);
-    if (sampleWeights) weigh(machine, sampleWeights, indexes);
+    if (sampleWeights) weigh(machine.sampleWeights, sampleWeights, indexes);
     machine.forward(count, true);
     const value = lossOf(count, lossOptions);
-    mean.add(value);
-    metrics.add(count);
+    epoch.add(value, count);
     return value;
   };
+  const total = { present: 0, loss: 0 };
   /** Leaves the batch's gradients in the arena, where it has any. Of what was there to train for, the mean loss. */
-  const backpropagate = (start: number, batch: number): { present: number; loss: number } => {
+  const backpropagate = (order: Uint32Array, start: number, batch: number) => {
     if (!privately) {
-      const value = forward(start, batch);
+      const value = forward(order, start, batch);
       if (value.present > 0) machine.backward(batch);
       return value;
     }
-    const total = { present: 0, loss: 0 };
+    total.present = 0;
+    total.loss = 0;
     privately.reset();
     for (let i = 0; i < batch; i++) {
-      const { present, loss } = forward(start + i, 1);
-      if (present === 0) continue;
+      const value = forward(order, start + i, 1);
+      if (value.present === 0) continue;
       machine.backward(1);
-      if (!Number.isFinite(privately.add())) throw diverged(machine);
-      total.present += present;
-      total.loss += loss / batch;
+      if (!Number.isFinite(privately.add())) throw undone(machine);
+      total.present += value.present;
+      total.loss += value.loss / batch;
     }
     privately.finish(batch);
     return total;
   };
 
-  const { earlyStopping } = settings;
-  const watched = earlyStopping?.monitor ?? (validation ? "validationLoss" : "loss");
-  const patience = earlyStopping && createPatience(earlyStopping);
-  const bestWeights = earlyStopping?.restoreBest ? machine.weights.slice() : undefined;
-  const mostBatches = Math.min(maxBatches, epochs * Math.ceil(order.length / batchSize));
-
-  const losses: number[] = [];
-  const validationLosses: number[] = [];
-  let bestEpoch = 0;
-  let batches = 0;
-  let samplesRead = 0;
-  const turn = createTurns();
-  for (let epoch = 0; epoch < epochs && batches < maxBatches; epoch++) {
-    if (settings.shuffle) random.shuffle(order);
-    mean.reset();
-    metrics.reset();
-    let penalties = 0;
-    let seen = 0;
-    for (let start = 0; start < order.length && batches < maxBatches; start += batchSize) {
-      throwIfAborted(options.signal, disposal);
-      const batch = Math.min(batchSize, order.length - start);
-      const { present, loss } = backpropagate(start, batch);
+  return {
+    epoch,
+    step(order, start, batch) {
+      const { present, loss } = backpropagate(order, start, batch);
       // Without a single target there is no gradient, and momentum alone must not move the weights.
       const penalty = present > 0 ? descend() : 0;
-      penalties += penalty * batch;
-      seen += batch;
-      batches += 1;
-      options.onBatch?.({ epoch, batch: batches - 1, batches: mostBatches, loss: loss + penalty });
-      if (turn.isOver()) await turn.next();
-    }
-    samplesRead += seen;
-    const loss = mean.loss() + penalties / seen;
-    losses.push(loss);
-    const trained = metrics.values(0);
-
-    validation?.reset();
-    while (validation?.next()) {
-      throwIfAborted(options.signal, disposal);
-      if (turn.isOver()) await turn.next();
-    }
-    const result = validation?.result();
-    if (result) validationLosses.push(result.loss);
-    const event: EpochEvent = { epoch, loss, ...trained, ...(result && { validation: result }) };
-    options.onEpoch?.(event);
-    if (!patience) continue;
-    const { best, stop } = patience.see(watched === "loss" ? loss : result!.loss);
-    if (best) {
-      bestEpoch = epoch;
-      bestWeights?.set(machine.weights);
-    }
-    if (stop) break;
-  }
-  throwIfAborted(options.signal, disposal);
-  if (bestWeights) machine.weights.set(bestWeights);
-  if (!allFinite(machine)) throw diverged(machine);
-  return { losses, validationLosses, batches, samples: samplesRead, ...(patience && { bestEpoch }) };
+      epoch.addPenalty(penalty, batch);
+      return loss + penalty;
+    },
+    weights: () => machine.weights.slice(),
+    setWeights: (flat) => machine.weights.set(flat),
+    check() {
+      const { kernels, addresses, plan } = machine;
+      if (!Number.isFinite(kernels.sumOfSquares(addresses.weights, plan.parameters))) throw undone(machine);
+    },
+  };
 }
 
 /** What happens between the gradient of the loss and the next batch. Gives the penalties of L1 and L2. */
-function createDescent(
-  machine: Machine,
-  settings: FitSettings,
-  trainable: ReturnType<typeof createTrainable>,
-): () => number {
+function createDescent(machine: Machine, settings: FitSettings, trainable: Trainable): () => number {
   const { kernels, addresses } = machine;
   const { gradients, weights, anchor, correction } = addresses;
   const { segments } = trainable;
@@ -187,7 +130,7 @@ function createDescent(
     }
     // All terms are part of the loss whose gradient is clipped. Clipped last, for no clipping may hide what is not finite.
     let norm = trainable.norm(gradients);
-    if (!Number.isFinite(norm)) throw diverged(machine);
+    if (!Number.isFinite(norm)) throw undone(machine);
     if (clipValue !== undefined) {
       for (let i = 0; i < segments.length; i++)
         kernels.clampTo(gradients + segments[i]!.offset * 4, segments[i]!.count, clipValue);
@@ -205,80 +148,49 @@ function createDescent(
 
 function writeCorrection(
   { correction, plan }: Machine,
+  variate: NonNullable<FitSettings["controlVariate"]>,
+): void {
+  checkVariate(variate, plan.parameters);
+  for (let i = 0; i < correction.length; i++) correction[i] = variate.server[i]! - variate.client[i]!;
+}
+
+export function checkVariate(
   { server, client }: NonNullable<FitSettings["controlVariate"]>,
+  parameters: number,
 ): void {
   for (const part of [server, client]) {
-    if (part.length !== plan.parameters)
+    if (part.length !== parameters)
       throw new FleetError(
         "BAD_SHAPE",
-        `a control variate has ${part.length} values, the model ${plan.parameters} weights; give one each`,
+        `a control variate has ${part.length} values, the model ${parameters} weights; give one each`,
       );
     if (!part.every(Number.isFinite))
       throw new FleetError("NOT_FINITE", "a control variate holds NaN or Inf; start it again from zeros");
   }
-  for (let i = 0; i < correction.length; i++) correction[i] = server[i]! - client[i]!;
-}
-
-/** How many of `count` samples the split holds back: as tfjs and Keras round. */
-function heldBack(count: number, split: number): number {
-  const held = count - Math.floor(count * (1 - split));
-  if (split > 0 && (held === 0 || held === count))
-    throw new FleetError(
-      "BAD_INPUT",
-      `validationSplit ${split} of ${count} samples leaves none to train on or none to validate; give more samples`,
-    );
-  return held;
 }
 
 function validationOf(
   machine: Machine,
   settings: FitSettings,
-  own: { readonly samples: ReturnType<typeof samplesOf>; readonly heldBack: Uint32Array },
+  own: { readonly samples: MultiSamples; readonly heldBack: Uint32Array },
 ): Evaluation | undefined {
   const { loss, lossWeights, metrics, sampleWeights, validationData } = settings;
-  const options = { loss, lossWeights, metrics };
+  const { maxBatch } = machine;
   if (validationData !== undefined) {
     const samples = samplesOf(machine, validationData, targetsFor(machine, loss));
-    return createEvaluation(machine, samples, { ...options, order: naturalOrder(samples) });
+    const score = scorer(machine, { loss, lossWeights });
+    const order = naturalOrder(samples);
+    return createEvaluation(machine, samples, { loss, lossWeights, metrics, maxBatch, order, score });
   }
-  if (own.heldBack.length === 0) return undefined;
-  return createEvaluation(machine, own.samples, { ...options, order: own.heldBack, sampleWeights });
+  const order = own.heldBack;
+  if (order.length === 0) return undefined;
+  const score = scorer(machine, { loss, lossWeights, sampleWeights });
+  return createEvaluation(machine, own.samples, { loss, lossWeights, metrics, maxBatch, order, score });
 }
 
-/** Lets others have a turn once `TURN_MS` have gone by. */
-function createTurns() {
-  let start = performance.now();
-  return {
-    isOver: () => performance.now() - start > TURN_MS,
-    async next() {
-      await nextTurn();
-      start = performance.now();
-    },
-  };
-}
-
-function allFinite({ kernels, addresses, plan }: Machine): boolean {
-  return Number.isFinite(kernels.sumOfSquares(addresses.weights, plan.parameters));
-}
-
-function diverged(machine: Machine): FleetError {
+/** The weights are put back to where they began. */
+function undone(machine: Machine): FleetError {
   machine.weights.set(machine.anchor);
   machine.optimizer.name = null; // its moments are not finite either
-  return new FleetError(
-    "NOT_FINITE",
-    "training diverged to NaN or Inf and was undone; lower the learning rate or set clipNorm",
-  );
-}
-
-function throwIfAborted(...signals: readonly (AbortSignal | undefined)[]): void {
-  const signal = signals.find((candidate) => candidate?.aborted);
-  if (signal) throw new FleetError("ABORTED", "training was aborted", { cause: signal.reason });
-}
-
-function checkBatchSize({ maxBatch }: Machine, batchSize: number): void {
-  if (batchSize <= maxBatch) return;
-  throw new FleetError(
-    "BAD_INPUT",
-    `batchSize is ${batchSize}, the model was compiled for at most ${maxBatch}; compile it with a larger maxBatch`,
-  );
+  return diverged();
 }

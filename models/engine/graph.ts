@@ -120,7 +120,7 @@ function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], f
 }
 
 /** Keras and tfjs count a model's own making as its call 0, where it has been made from layers, but do not write it. */
-function ownCalls({ layers, outputs }: RawModel, { name, calls }: RawLayer): number {
+export function ownCalls({ layers, outputs }: RawModel, { name, calls }: RawLayer): number {
   const all = [...outputs, ...layers.flatMap((layer) => layer.calls.flatMap(({ from }) => from))];
   const last = Math.max(...all.filter(({ layer }) => layer === name).map(({ call }) => call));
   return Math.max(0, last - (calls.length - 1));

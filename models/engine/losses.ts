@@ -1,68 +1,10 @@
-import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import type { Kernels } from "../kernels/load.ts";
+import { type ClassWeights, classTable } from "./class-weights.ts";
+import type { Loss } from "./loss-spec.ts";
 import type { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
-
-const fromLogits = z.boolean().default(false);
-const PLAIN = ["mse", "mae", "logCosh", "poisson", "kld", "cosineSimilarity"] as const;
-const CROSS = ["binaryCrossentropy", "categoricalCrossentropy", "sparseCategoricalCrossentropy"] as const;
-
-const Described = z.discriminatedUnion("name", [
-  z.strictObject({ name: z.enum(PLAIN) }),
-  /** Squared up to `delta`, linear beyond. */
-  z.strictObject({ name: z.literal("huber"), delta: z.number().positive().default(1) }),
-  /** `fromLogits`: the model's outputs are not probabilities yet, the loss makes them so. */
-  z.strictObject({ name: z.enum(CROSS), fromLogits }),
-]);
-
-/** What one output is trained for: a name, or a name with its options. */
-export const Loss = z.union([
-  z.enum([...PLAIN, "huber", ...CROSS]).transform((name): z.infer<typeof Described> => {
-    if (name === "huber") return { name, delta: 1 };
-    return isCross(name) ? { name, fromLogits: false } : { name };
-  }),
-  Described,
-]);
-export type Loss = z.infer<typeof Loss>;
-
-/** One loss for every output, or one each. */
-export const Losses = z.union([Loss.transform((loss) => [loss]), z.array(Loss).min(1)]);
-
-const NAMES: readonly string[] = [...PLAIN, "huber", ...CROSS];
-
-function isCross(name: string): name is (typeof CROSS)[number] {
-  return (CROSS as readonly string[]).includes(name);
-}
-
-/** Why `Losses` refused it. */
-export function lossProblem(given: unknown): FleetError {
-  for (const one of Array.isArray(given) ? given : [given]) {
-    const name = typeof one === "string" ? one : (one as { name?: unknown } | null)?.name;
-    if (typeof name === "string" && !NAMES.includes(name)) {
-      return new FleetError("UNSUPPORTED", `the engine has no loss "${name}"; it has ${NAMES.join(", ")}`);
-    }
-    const parsed = Described.safeParse(one);
-    if (typeof one === "object" && !parsed.success) {
-      const issue = parsed.error.issues[0]!;
-      return new FleetError(
-        "BAD_INPUT",
-        `loss ${String(name)}: ${issue.path.join(".") || "option"}: ${issue.message}`,
-      );
-    }
-  }
-  return new FleetError("BAD_INPUT", `a loss is a name or { name, ... }, one of ${NAMES.join(", ")}`);
-}
-
-/** The targets of one output, as its loss wants them. */
-export interface Targets {
-  /** Floats of one sample. */
-  readonly size: number;
-  /** Where a target is the number of a class: how many classes there are. */
-  readonly classes: number | null;
-  /** The buffer in the arena, of `batch` samples. */
-  at(batch: number): Float32Array;
-}
+import type { Ends, Targets } from "./samples.ts";
 
 /** One loss each. Throws BAD_INPUT where losses and outputs do not fit. */
 export function lossPerOutput(outputs: number, losses: readonly Loss[]): readonly Loss[] {
@@ -74,7 +16,7 @@ export function lossPerOutput(outputs: number, losses: readonly Loss[]): readonl
   );
 }
 
-export function targetsFor({ outputs }: Machine, losses: readonly Loss[]): readonly Targets[] {
+export function targetsFor({ outputs }: Pick<Ends, "outputs">, losses: readonly Loss[]): readonly Targets[] {
   const each = lossPerOutput(outputs.length, losses);
   return outputs.map(({ size, shape, targetsAt, classesAt }, i) =>
     each[i]!.name === "sparseCategoricalCrossentropy"
@@ -110,9 +52,6 @@ export interface LossSettings {
   readonly classWeights?: ClassWeights | undefined;
 }
 
-/** By the number of the class; a class that is left out of a record counts 1. */
-export type ClassWeights = readonly number[] | Readonly<Record<string, number>>;
-
 type Kernel = (
   ...args: [
     p: number,
@@ -145,8 +84,11 @@ export function createLoss(
       "BAD_INPUT",
       `there are ${lossWeights.length} lossWeights for ${outputs.length} outputs; give one each`,
     );
-  each.forEach((loss, i) => void checkProbabilities(plan, i, loss));
-  if (classWeights !== undefined) writeClassWeights(machine, each, classWeights);
+  each.forEach((loss, i) => void checkLogits(loss, endingOf(plan, i)));
+  if (classWeights !== undefined) {
+    const table = classTable(outputs, each, classWeights);
+    new Float32Array(kernels.memory.buffer, outputs[0]!.classWeights, table.length).set(table);
+  }
 
   const parts = outputs.map((output, i) => {
     const { shape, size, value, targets, mask, gradient, rowWeights } = output;
@@ -274,43 +216,29 @@ function kernelOf(kernels: Kernels, loss: Loss): { readonly kernel: Kernel; read
   }
 }
 
-/** Refuses a loss that would take probabilities for logits. */
-function checkProbabilities({ steps, outputs }: Plan, output: number, loss: Loss): void {
-  if (!("fromLogits" in loss) || !loss.fromLogits) return;
+/** The layer that makes an output's values probabilities, if one does. */
+export interface Ending {
+  readonly layer: string;
+  readonly kind: "softmax" | "sigmoid";
+}
+
+export function endingOf({ steps, outputs }: Plan, output: number): Ending | undefined {
   let step = steps.find((candidate) => candidate.output === outputs[output]);
   // Other shapes and orders of the same numbers do not change what they are.
   while (step && (step.layer.alias === true || step.layer.className === "Reorder")) {
     const [before] = step.inputs;
     step = steps.find((candidate) => candidate.output === before);
   }
-  const ending = step?.layer.probabilities;
-  if (ending === undefined) return;
-  throw new FleetError(
-    "BAD_INPUT",
-    `${loss.name} is told fromLogits, but layer "${step!.layer.name}" ends in ${ending}, so its outputs are probabilities; leave fromLogits out or drop the ${ending}`,
-  );
+  const kind = step?.layer.probabilities;
+  return kind && { layer: step!.layer.name, kind };
 }
 
-function writeClassWeights(machine: Machine, each: readonly Loss[], given: ClassWeights): void {
-  const { outputs, kernels } = machine;
-  const [loss, ...others] = each;
-  const [output] = outputs;
-  const cols = output!.shape.at(-1)!;
-  const binary = loss!.name === "binaryCrossentropy" && cols === 1;
-  if (others.length > 0)
-    throw new FleetError("BAD_INPUT", "classWeights need a model of one output; give sampleWeights instead");
-  if (!binary && loss!.name !== "categoricalCrossentropy" && loss!.name !== "sparseCategoricalCrossentropy")
-    throw new FleetError(
-      "BAD_INPUT",
-      `classWeights need targets that are classes, ${loss!.name} of ${cols} columns has none; give sampleWeights instead`,
-    );
-  const classes = binary ? 2 : cols;
-  const stray = Object.keys(given).find((key) => !(Number(key) >= 0 && Number(key) < classes));
-  if (stray !== undefined)
-    throw new FleetError(
-      "BAD_INPUT",
-      `classWeights has a class ${stray}, the classes are 0 to ${classes - 1}`,
-    );
-  const table = new Float32Array(kernels.memory.buffer, output!.classWeights, Math.max(2, cols)).fill(1);
-  for (const [key, weight] of Object.entries(given)) table[Number(key)] = weight;
+/** Refuses a loss that would take probabilities for logits. */
+export function checkLogits(loss: Loss, ending: Ending | undefined): void {
+  if (!("fromLogits" in loss) || !loss.fromLogits || ending === undefined) return;
+  const { layer, kind } = ending;
+  throw new FleetError(
+    "BAD_INPUT",
+    `${loss.name} is told fromLogits, but layer "${layer}" ends in ${kind}, so its outputs are probabilities; leave fromLogits out or drop the ${kind}`,
+  );
 }

@@ -115,7 +115,9 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     };
   });
   const rowOf = (tensor: number) => floats(rows[tensor]!, plan.tensors[tensor]!.shape.at(-1)!);
-  const forwards = layers.filter((_, i) => plan.steps[i]!.layer.alias !== true);
+  const forwards = layers
+    .map((layer, i) => ({ layer, plan: plan.steps[i]!.layer, still: false }))
+    .filter((step) => step.plan.alias !== true);
   // Backward only where a weight stands at or before the step; what was handed to several consumers is summed first.
   const backwards = layers
     .map((layer, i) => ({ layer, step: plan.steps[i]! }))
@@ -182,8 +184,16 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
         words[i * RANDOM_WORDS + RANDOM_WORDS - 1]! |= 1; // never all zero
       }
     },
+    /** Which layers are not trained from here on: one that keeps averages of its inputs then uses them and leaves them alone, as in Keras. */
+    freeze(names: readonly string[]): void {
+      for (const step of forwards)
+        step.still = names.includes(step.plan.name) && !step.plan.weights.every(isTrained);
+    },
     forward(batch: number, training: boolean): void {
-      for (let i = 0; i < forwards.length; i++) forwards[i]!.forward(batch, training);
+      for (let i = 0; i < forwards.length; i++) {
+        const { layer, still } = forwards[i]!;
+        layer.forward(batch, training && !still);
+      }
     },
     /** Sets the weights' gradients from the outputs'. */
     backward(batch: number): void {

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import { auroc } from "../evaluation/ranking.ts";
-import { type Loss, lossPerOutput, type Targets } from "./losses.ts";
-import type { Machine } from "./machine.ts";
+import type { Loss } from "./loss-spec.ts";
+import { lossPerOutput } from "./losses.ts";
+import type { Ends, Targets } from "./samples.ts";
 
 /**
  * "accuracy": how often the class is right: the largest output's where the loss is over classes, else each output's by itself, at one half.
@@ -25,7 +26,7 @@ export interface Metrics {
 
 /** `samples`: at most so many between two resets. Throws BAD_INPUT for a metric that does not fit the loss. */
 export function createMetrics(
-  machine: Machine,
+  { outputs }: Pick<Ends, "outputs">,
   losses: readonly Loss[],
   options: {
     readonly metrics: readonly Metric[];
@@ -33,8 +34,8 @@ export function createMetrics(
     readonly samples: number;
   },
 ): Metrics {
-  const each = lossPerOutput(machine.outputs.length, losses);
-  const counters = machine.outputs.map((output, i) => {
+  const each = lossPerOutput(outputs.length, losses);
+  const counters = outputs.map((output, i) => {
     const judge = { loss: each[i]!, cols: output.shape.at(-1)!, rows: output.size / output.shape.at(-1)! };
     return options.metrics.map((metric) => ({ metric, ...counterOf(metric, judge, options.samples) }));
   });
@@ -46,7 +47,7 @@ export function createMetrics(
       for (let i = 0; i < counters.length; i++) {
         const list = counters[i]!;
         if (list.length === 0) continue;
-        const p = machine.outputs[i]!.at(batch);
+        const p = outputs[i]!.at(batch);
         const y = options.targets[i]!.at(batch);
         for (let k = 0; k < list.length; k++) list[k]!.add(p, y);
       }

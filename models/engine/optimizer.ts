@@ -88,7 +88,7 @@ export function createOptimizer(
 }
 
 /** What the buffers hold: two optimizers with the same text can go on with each other's state. */
-function stateOf(optimizer: Optimizer): string {
+export function stateOf(optimizer: Optimizer): string {
   const momentum = "momentum" in optimizer && optimizer.momentum > 0;
   const centered = optimizer.name === "rmsprop" && optimizer.centered;
   return `${centered ? "centered " : ""}${optimizer.name}${momentum ? " with momentum" : ""}`;

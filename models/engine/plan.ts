@@ -164,7 +164,11 @@ export function initialWeights(plan: Plan, seed: number): Float32Array {
   return flat;
 }
 
-function layerPlanOf({ name, className, config, call }: LayerCall, inputShapes: readonly Shape[]): LayerPlan {
+/** One call of a layer on inputs of these shapes. Throws UNSUPPORTED, BAD_INPUT. */
+export function layerPlanOf(
+  { name, className, config, call }: LayerCall,
+  inputShapes: readonly Shape[],
+): LayerPlan {
   const kind = layerKinds.get(className);
   if (!kind) {
     const known = [...layerKinds.keys()].sort().join(", ");

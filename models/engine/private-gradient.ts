@@ -18,13 +18,12 @@ export function createPrivateGradient(
   trainable: Trainable,
   options: { readonly clipNorm: number; readonly noiseMultiplier: number; readonly random: Random },
 ): PrivateGradient {
-  const { kernels, addresses, plan, gradients, clipped } = machine;
+  const { kernels, addresses, gradients, clipped } = machine;
   const { clipNorm: C, noiseMultiplier: sigma, random } = options;
-  if (plan.trained < plan.parameters) {
-    const { layer } = plan.weights.find(({ trained }) => trained === false)!;
+  if (trainable.averaging !== undefined) {
     throw new FleetError(
       "UNSUPPORTED",
-      `differentialPrivacy: layer "${layer}" keeps averages of its inputs, which would leave the device unclipped; use LayerNormalization`,
+      `differentialPrivacy: layer "${trainable.averaging}" keeps averages of its inputs, which would leave the device unclipped; freeze it or use LayerNormalization`,
     );
   }
   const { segments } = trainable;

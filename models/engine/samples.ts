@@ -1,6 +1,5 @@
+import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import type { Targets } from "./losses.ts";
-import type { Machine } from "./machine.ts";
 import type { Shape } from "./shape.ts";
 
 /**
@@ -19,6 +18,41 @@ export interface MultiSamples {
   readAll(indexes: Uint32Array, xs: readonly Float32Array[], ys: readonly Float32Array[]): void;
 }
 
+/** The two ends of a model, where samples go in and targets stand beside outputs: of a `Machine`, or of another engine. */
+export interface Ends {
+  readonly inputs: readonly {
+    readonly shape: Shape;
+    readonly size: number;
+    /** The buffer of the first `batch` samples. */
+    at(batch: number): Float32Array;
+  }[];
+  readonly outputs: readonly {
+    readonly shape: Shape;
+    readonly size: number;
+    at(batch: number): Float32Array;
+    targetsAt(batch: number): Float32Array;
+    /** The same buffer, with the number of a class in the place of a row. */
+    classesAt(batch: number): Float32Array;
+  }[];
+  /** Throws NOT_FINITE. */
+  checkInput(batch: number): void;
+  /** Throws NOT_FINITE, BAD_INPUT. */
+  checkTargets(batch: number, targets: readonly Targets[]): void;
+}
+
+/** The targets of one output, as its loss wants them. */
+export interface Targets {
+  /** Floats of one sample. */
+  readonly size: number;
+  /** Where a target is the number of a class: how many classes there are. */
+  readonly classes: number | null;
+  /** The buffer in the arena, of `batch` samples. */
+  at(batch: number): Float32Array;
+}
+
+/** Numbers as an option takes them; they may stand in shared memory. */
+export const Floats = z.custom<Float32Array>((value) => value instanceof Float32Array, "not a Float32Array");
+
 /** One flat array, or one an input (or output). */
 export type Arrays = Float32Array | readonly Float32Array[];
 
@@ -30,11 +64,19 @@ export function isPair(data: Data): data is readonly [Arrays, Arrays] {
   return Array.isArray(data);
 }
 
+/** The two forms in which fit and evaluate are called: (x, y, options) and (samples, options). */
+export function dataAndOptions<Options>(args: readonly unknown[]): { data: Data; options: Options } {
+  const [first, second, third] = args;
+  return first instanceof Float32Array || Array.isArray(first)
+    ? { data: [first as Arrays, second as Arrays], options: third as Options }
+    : { data: first as Samples | MultiSamples, options: second as Options };
+}
+
 /** As the engine reads it. Throws BAD_SHAPE where it does not fit the model. */
-export function samplesOf(machine: Machine, data: Data, targets: readonly Targets[]): MultiSamples {
-  if (isPair(data)) return samplesFrom(machine, data[0], data[1], targets);
+export function samplesOf(ends: Ends, data: Data, targets: readonly Targets[]): MultiSamples {
+  if (isPair(data)) return samplesFrom(ends, data[0], data[1], targets);
   if ("readAll" in data) return data;
-  const { inputs, outputs } = machine;
+  const { inputs, outputs } = ends;
   if (inputs.length !== 1 || outputs.length !== 1) {
     throw new FleetError(
       "BAD_SHAPE",
@@ -48,16 +90,16 @@ export function samplesOf(machine: Machine, data: Data, targets: readonly Target
 }
 
 /** x: (n, ...inputShape), y: (n, ...outputShape) or classes (n, ...outputShape without the last axis), flat, one each. Throws BAD_SHAPE. */
-function samplesFrom(machine: Machine, x: Arrays, y: Arrays, targets: readonly Targets[]): MultiSamples {
+function samplesFrom(ends: Ends, x: Arrays, y: Arrays, targets: readonly Targets[]): MultiSamples {
   const xs = listOf(x);
   const ys = listOf(y);
-  const count = countOf(machine, xs);
-  if (ys.length !== machine.outputs.length)
+  const count = countOf(ends, xs);
+  if (ys.length !== ends.outputs.length)
     throw new FleetError(
       "BAD_SHAPE",
-      `there are ${ys.length} arrays of targets for ${machine.outputs.length} outputs`,
+      `there are ${ys.length} arrays of targets for ${ends.outputs.length} outputs`,
     );
-  machine.outputs.forEach(({ shape }, i) => {
+  ends.outputs.forEach(({ shape }, i) => {
     const { size, classes } = targets[i]!;
     if (ys[i]!.length === count * size) return;
     const wanted =
@@ -70,7 +112,7 @@ function samplesFrom(machine: Machine, x: Arrays, y: Arrays, targets: readonly T
   return {
     count,
     readAll(indexes, toXs, toYs) {
-      for (let k = 0; k < toXs.length; k++) gather(indexes, xs[k]!, toXs[k]!, machine.inputs[k]!.size);
+      for (let k = 0; k < toXs.length; k++) gather(indexes, xs[k]!, toXs[k]!, ends.inputs[k]!.size);
       for (let k = 0; k < toYs.length; k++) gather(indexes, ys[k]!, toYs[k]!, targets[k]!.size);
     },
   };
@@ -81,7 +123,7 @@ export function listOf(arrays: Arrays): readonly Float32Array[] {
 }
 
 /** How many samples x holds. Throws BAD_SHAPE when it holds none, a part of one, or not as many for each input. */
-export function countOf({ inputs }: Machine, xs: readonly Float32Array[]): number {
+export function countOf({ inputs }: Pick<Ends, "inputs">, xs: readonly Float32Array[]): number {
   if (xs.length !== inputs.length)
     throw new FleetError(
       "BAD_SHAPE",
@@ -102,7 +144,7 @@ export function countOf({ inputs }: Machine, xs: readonly Float32Array[]): numbe
 }
 
 /** Hands out one buffer of indexes per batch size, so that reading a batch allocates nothing. */
-export function createReader(machine: Machine, data: MultiSamples, targets: readonly Targets[]) {
+export function createReader(ends: Ends, data: MultiSamples, targets: readonly Targets[]) {
   const buffers: {
     readonly indexes: Uint32Array;
     readonly xs: Float32Array[];
@@ -111,14 +153,14 @@ export function createReader(machine: Machine, data: MultiSamples, targets: read
   return (order: Uint32Array, start: number, batch: number): Uint32Array => {
     buffers[batch] ??= {
       indexes: new Uint32Array(batch),
-      xs: machine.inputs.map((input) => input.at(batch)),
+      xs: ends.inputs.map((input) => input.at(batch)),
       ys: targets.map((target) => target.at(batch)),
     };
     const { indexes, xs, ys } = buffers[batch];
     for (let i = 0; i < batch; i++) indexes[i] = order[start + i]!;
     data.readAll(indexes, xs, ys);
-    machine.checkInput(batch);
-    machine.checkTargets(batch, targets);
+    ends.checkInput(batch);
+    ends.checkTargets(batch, targets);
     return indexes;
   };
 }

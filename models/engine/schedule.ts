@@ -28,8 +28,8 @@ export const LearningRate = z.union([
     z
       .strictObject({
         name: z.literal("piecewise"),
-        boundaries: z.array(z.int().positive()).min(1),
-        rates: z.array(rate),
+        boundaries: z.array(z.int().positive()).min(1).readonly(),
+        rates: z.array(rate).readonly(),
       })
       .refine(
         ({ boundaries, rates }) => rates.length === boundaries.length + 1,

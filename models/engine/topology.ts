@@ -38,7 +38,12 @@ const InputShapes = z.looseObject({
  * a model of another class.
  */
 export function parseTopology(raw: unknown): Topology {
-  return connect(readModel(translated(unwrap(raw))), shapeOf);
+  return connect(parseModel(raw), shapeOf);
+}
+
+/** As parseTopology, but leaves models inside a model where they are: what exporters write again in other words. */
+export function parseModel(raw: unknown): RawModel {
+  return readModel(translated(unwrap(raw)));
 }
 
 const MODELS = ["Sequential", "Functional", "Model"];
@@ -219,7 +224,8 @@ function rawTensors(value: unknown): readonly Reference[] | undefined {
   return parsed.data?.map(({ layer, call, tensor }) => ({ layer, call, tensor }));
 }
 
-function unwrap(raw: unknown): unknown {
+/** The model itself: out of its text, `modelTopology` (tfjs) or `model_config` (Keras, its converter). */
+export function unwrap(raw: unknown): unknown {
   if (typeof raw === "string") {
     try {
       return unwrap(JSON.parse(raw));

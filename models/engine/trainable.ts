@@ -2,7 +2,7 @@ import { FleetError } from "../../protocol/errors.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import type { Address } from "../kernels/load.ts";
 import type { Machine } from "./machine.ts";
-import { isTrained, type PlacedWeight, type Plan } from "./plan.ts";
+import { isTrained, type PlacedWeight } from "./plan.ts";
 import { sizeOf } from "./shape.ts";
 
 /** Floats of the flat array that stand together. */
@@ -16,6 +16,8 @@ export interface Trainable {
   readonly segments: readonly Segment[];
   /** How many floats. */
   readonly count: number;
+  /** A layer that goes on keeping averages of its inputs. */
+  readonly averaging: string | undefined;
   /** Euclidean norm of the trained part of a flat array. */
   norm(array: Address): number;
   /** Adds the gradient of the L1 and L2 penalties to the gradients, and gives the penalties. */
@@ -27,7 +29,9 @@ export interface Trainable {
 /** `freeze`: names of layers that are left as they are, besides those that the topology freezes. Throws BAD_INPUT for a name that is not there. */
 export function createTrainable(machine: Machine, freeze: readonly string[]): Trainable {
   const { plan, kernels, addresses } = machine;
-  for (const name of freeze) checkName(plan, name);
+  const names = plan.steps.map(({ layer }) => layer.name);
+  for (const name of freeze) checkLayerName(name, names);
+  machine.freeze(freeze);
   const weights = plan.weights.filter(
     (weight) => isTrained(weight) && !weight.frozen && !freeze.includes(weight.layer),
   );
@@ -55,6 +59,9 @@ export function createTrainable(machine: Machine, freeze: readonly string[]): Tr
   return {
     segments,
     count,
+    averaging: plan.weights.find(
+      (weight) => !isTrained(weight) && !weight.frozen && !freeze.includes(weight.layer),
+    )?.layer,
     norm(array) {
       let sum = 0;
       for (let i = 0; i < segments.length; i++) {
@@ -88,12 +95,10 @@ function segmentsOf(weights: readonly PlacedWeight[]): Segment[] {
   return segments;
 }
 
-function checkName({ steps }: Plan, name: string): void {
-  const names = steps.map(({ layer }) => layer.name);
+/** Throws BAD_INPUT for a name that is not there. */
+export function checkLayerName(name: string, names: readonly string[]): void {
   if (names.includes(name)) return;
   const near = nearest(name, names);
-  throw new FleetError(
-    "BAD_INPUT",
-    `freeze: the model has no layer "${name}"${near === undefined ? `; it has ${names.join(", ")}` : `; did you mean "${near}"?`}`,
-  );
+  const hint = near === undefined ? `it has ${names.join(", ")}` : `did you mean "${near}"?`;
+  throw new FleetError("BAD_INPUT", `freeze: the model has no layer "${name}"; ${hint}`);
 }

@@ -1,5 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { type KernelFunctions, wasmBase64 } from "./wasm.ts";
+import { type KernelFunctions, plainBase64, relaxedBase64 } from "./wasm.ts";
 
 /** A byte address in the kernels' memory. Everywhere, 0 stands for "none". */
 export type Address = number;
@@ -20,6 +20,7 @@ export interface WasmModule {
 }
 declare const WebAssembly: {
   compile(bytes: Uint8Array): Promise<WasmModule>;
+  validate(bytes: Uint8Array): boolean;
   instantiate(module: WasmModule, imports: object): Promise<{ readonly exports: object }>;
   Memory: new (descriptor: { initial: number; maximum?: number }) => WasmMemory;
 };
@@ -30,13 +31,36 @@ const MAX_PAGES = 32_768;
 /** The kernels' own static data and scratch. */
 const KERNEL_PAGES = 4;
 
-// Compiling is the slow part and its result never changes, so the process keeps it: a constant, made on first use.
-let compiled: Promise<WasmModule> | undefined;
+/**
+ * The same sources twice: with relaxed SIMD, a product and a sum are one instruction that rounds once, where the processor has it. Results
+ * may differ in the last bits.
+ */
+export type Build = "plain" | "relaxed";
+const BASE64: Readonly<Record<Build, string>> = { plain: plainBase64, relaxed: relaxedBase64 };
+
+/** A module of one function with one f32x4.relaxed_madd. */
+const PROBE = Uint8Array.of(
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
+  ...[1, 5, 1, 0x60, 0, 1, 0x7b], // type: () -> v128
+  ...[3, 2, 1, 0], // function 0 has it
+  ...[10, 19, 1, 17, 0], // code of function 0, no locals
+  ...[0x41, 0, 0xfd, 15, 0x41, 0, 0xfd, 15, 0x41, 0, 0xfd, 15], // three times i32.const 0, i8x16.splat
+  ...[0xfd, 0x85, 2, 11], // f32x4.relaxed_madd, end
+);
+
+/** The builds that run here, the fastest first. */
+export function builds(): readonly Build[] {
+  return WebAssembly.validate(PROBE) ? ["relaxed", "plain"] : ["plain"];
+}
+
+// Compiling is the slow part and its result never changes, so the process keeps it: made on first use.
+const compiled = new Map<Build, Promise<WasmModule>>();
 
 /** The kernels, compiled once per process. Post it to a worker to spare it the compilation. */
-export function kernelModule(): Promise<WasmModule> {
-  compiled ??= WebAssembly.compile(Buffer.from(wasmBase64, "base64"));
-  return compiled;
+export function kernelModule(build: Build = builds()[0]!): Promise<WasmModule> {
+  const known = compiled.get(build) ?? WebAssembly.compile(Buffer.from(BASE64[build], "base64"));
+  compiled.set(build, known);
+  return known;
 }
 
 /** One instance with its own memory of at least `bytes` for the caller, from `heapBase()` on. */

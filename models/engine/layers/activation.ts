@@ -4,7 +4,7 @@ import { type Shape, sizeOf } from "../shape.ts";
 import { common, parseConfig } from "./config.ts";
 import type { LayerKind, LayerPlan } from "./layer.ts";
 
-const Config = z.strictObject({ ...common, activation: Activation });
+const Config = () => z.strictObject({ ...common, activation: Activation });
 
 /** y = f(x) */
 export const activation: LayerKind = (layer) => {

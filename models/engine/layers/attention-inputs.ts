@@ -5,16 +5,17 @@ import type { LayerConfig } from "./layer.ts";
 
 // How Attention and MultiHeadAttention are called.
 
-const Call = z.strictObject({
-  use_causal_mask: z.boolean().nullish(),
-  return_attention_scores: off,
-  mask: none,
-  attention_mask: none,
-  query_mask: none,
-  value_mask: none,
-  key_mask: none,
-  training: ignored,
-});
+const Call = () =>
+  z.strictObject({
+    use_causal_mask: z.boolean().nullish(),
+    return_attention_scores: off,
+    mask: none,
+    attention_mask: none,
+    query_mask: none,
+    value_mask: none,
+    key_mask: none,
+    training: ignored,
+  });
 
 export interface AttentionInputs {
   /** Queries. */

@@ -6,15 +6,16 @@ import { common, ignored, parseConfig, zero } from "./config.ts";
 import { dotProduct } from "./dot-product.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  use_scale: z.boolean().nullish(),
-  score_mode: z.literal("dot").nullish(),
-  dropout: zero,
-  /** Before Keras 2.10; since then an argument of the call. */
-  causal: z.boolean().nullish(),
-  seed: ignored,
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    use_scale: z.boolean().nullish(),
+    score_mode: z.literal("dot").nullish(),
+    dropout: zero,
+    /** Before Keras 2.10; since then an argument of the call. */
+    causal: z.boolean().nullish(),
+    seed: ignored,
+  });
 
 /**
  * softmax(g q k) over v, with g a learned number where use_scale is set, else 1: Luong's attention as Keras has it. A masked query gives zeros.

@@ -5,23 +5,24 @@ import { sizeOf } from "../shape.ts";
 import { common, ignored, off, parseConfig, weightOf, weightOptions } from "./config.ts";
 import type { LayerConfig, LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  axis: z.union([z.int(), z.tuple([z.int()]).transform(([axis]) => axis)]).default(-1),
-  momentum: z.number().min(0).max(1).default(0.99),
-  epsilon: z.number().nonnegative().default(1e-3),
-  center: z.boolean().nullish(),
-  scale: z.boolean().nullish(),
-  ...weightOptions("gamma", "ones"),
-  ...weightOptions("beta", "zeros"),
-  moving_mean_initializer: initializer("zeros"),
-  moving_variance_initializer: initializer("ones"),
-  synchronized: off,
-  renorm: off,
-  renorm_clipping: ignored,
-  renorm_momentum: ignored,
-  fused: ignored,
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    axis: z.union([z.int(), z.tuple([z.int()]).transform(([axis]) => axis)]).default(-1),
+    momentum: z.number().min(0).max(1).default(0.99),
+    epsilon: z.number().nonnegative().default(1e-3),
+    center: z.boolean().nullish(),
+    scale: z.boolean().nullish(),
+    ...weightOptions("gamma", "ones"),
+    ...weightOptions("beta", "zeros"),
+    moving_mean_initializer: initializer("zeros"),
+    moving_variance_initializer: initializer("ones"),
+    synchronized: off,
+    renorm: off,
+    renorm_clipping: ignored,
+    renorm_momentum: ignored,
+    fused: ignored,
+  });
 
 /**
  * (x - mean) / sqrt(variance + epsilon) gamma + beta for each channel: while training with mean and (biased) variance of the batch, of which

@@ -13,13 +13,14 @@ const INNER: Readonly<Record<string, LayerKind>> = { GRU: gru, LSTM: lstm, RNN: 
 /** The kernels' numbers, models/kernels/assembly/sequence.ts. */
 const MERGE_MODES = { concat: 0, sum: 1, ave: 2, mul: 3 } as const;
 
-const Config = z.strictObject({
-  ...common,
-  merge_mode: z.enum(Object.keys(MERGE_MODES) as (keyof typeof MERGE_MODES)[]).default("concat"),
-  layer: Nested,
-  /** Keras writes it always; where it is not, it is the forward layer turned round. */
-  backward_layer: Nested.nullish(),
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    merge_mode: z.enum(Object.keys(MERGE_MODES) as (keyof typeof MERGE_MODES)[]).default("concat"),
+    layer: Nested,
+    /** Keras writes it always; where it is not, it is the forward layer turned round. */
+    backward_layer: Nested.nullish(),
+  });
 
 /** A recurrent layer over the sequence as it is, and one from its end: their outputs, step by step, become one. */
 export const bidirectional: LayerKind = (layer) => {

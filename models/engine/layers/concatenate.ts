@@ -5,7 +5,7 @@ import { common, parseConfig } from "./config.ts";
 import type { LayerKind, Site } from "./layer.ts";
 import { checkCount, checkMasks, mergeMasks } from "./merge.ts";
 
-const Config = z.strictObject({ ...common, axis: z.int().default(-1) });
+const Config = () => z.strictObject({ ...common, axis: z.int().default(-1) });
 
 /** The inputs one behind the other along one axis, counted with the batch as axis 0, or from the end. */
 export const concatenate: LayerKind = (layer) => {

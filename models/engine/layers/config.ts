@@ -26,6 +26,7 @@ export const common = {
   batch_shape: ignored,
   build_config: ignored,
   activity_regularizer: none,
+  /** Keras 3 writes it into many layers. */
   quantization_config: none,
 };
 
@@ -59,9 +60,12 @@ export const units = z.int().positive().max(65_536);
 /** Settings whose wrong value is a mistake in the file, not something that another engine might have. */
 const PLAIN = new Set(["name", "units", "filters", "kernel_size"]);
 
-/** `layer.config` as `schema` reads it. Throws UNSUPPORTED, or BAD_INPUT for a malformed setting. */
-export function parseConfig<T>(schema: z.ZodType<T>, layer: LayerConfig): T {
-  const result = schema.safeParse(layer.config);
+/**
+ * `layer.config` as the schema reads it. The schema is made when it is asked for: those of all fifty layers would be megabytes in every thread of
+ * an agent whose network has three. Throws UNSUPPORTED, or BAD_INPUT for a malformed setting.
+ */
+export function parseConfig<T>(schema: () => z.ZodType<T>, layer: LayerConfig): T {
+  const result = schema().safeParse(layer.config);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const key = issue.code === "unrecognized_keys" ? issue.keys[0]! : String(issue.path[0] ?? "config");

@@ -5,7 +5,6 @@ import type { Shape } from "../shape.ts";
 import { sizeOf } from "../shape.ts";
 import { common } from "./config.ts";
 import type { LayerConfig } from "./layer.ts";
-import { packedFloats } from "./recurrent.ts";
 
 /** Beyond any sense, and small enough that the kernels' 32-bit sums of places never overflow. */
 const MAX_EXTENT = 4096;
@@ -184,9 +183,10 @@ export function describe(kernels: Kernels, at: Address, geometry: Geometry): voi
  */
 export function simplified(geometry: Geometry): { readonly geometry: Geometry; readonly images: number } {
   const { input, output, kernel, strides, before } = geometry;
-  if (kernel[0] !== 1 || strides[0] !== 1 || before[0] !== 0) return { geometry, images: 1 };
+  if (kernel[0] !== 1 || strides[0] !== 1 || before[0] !== 0 || output[0] !== input[0])
+    return { geometry, images: 1 };
   const [height, width, channels] = input;
-  const point = kernel[1] === 1 && strides[1] === 1;
+  const point = kernel[1] === 1 && strides[1] === 1 && before[1] === 0 && output[1] === width;
   const [images, length] = point ? [1, height * width] : [height, width];
   return {
     geometry: {
@@ -196,12 +196,4 @@ export function simplified(geometry: Geometry): { readonly geometry: Geometry; r
     },
     images,
   };
-}
-
-/** What `convForward` and `convBackward` want: a packed kernel, and rows of patches or one padded series. */
-export function convScratchFloats({ input, output, kernel, strides, before }: Geometry): number {
-  const [N, K] = [output[2], kernel[0] * kernel[1] * input[2]];
-  const rows = Math.max(16, Math.min(256, Math.floor(32_768 / K)));
-  const series = Math.max(before[1] + input[1], (output[1] - 1) * strides[1] + kernel[1]) * input[2];
-  return Math.max(packedFloats(K, N), packedFloats(N, K)) + Math.max(rows * K, series) + 4;
 }

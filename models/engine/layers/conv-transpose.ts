@@ -4,30 +4,28 @@ import { sizeOf } from "../shape.ts";
 import { activated } from "./activation.ts";
 import { none, parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import {
-  CONV_SHAPE_FLOATS,
   convFlops,
   convOptions,
-  convScratchFloats,
-  describe,
   imageShape,
   padding,
   type Rank,
   shapeOf,
   transposedGeometry,
 } from "./conv-geometry.ts";
+import { bindConv } from "./conv-kernels.ts";
 import type { LayerKind } from "./layer.ts";
 
-const options = {
+const options = () => ({
   filters: units,
   padding,
   output_padding: none,
   activation: Activation,
   ...weightOptions("kernel", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options }),
-  2: z.strictObject({ ...convOptions(2), ...options }),
+  1: () => z.strictObject({ ...convOptions(1), ...options() }),
+  2: () => z.strictObject({ ...convOptions(2), ...options() }),
 };
 
 /** Each row is spread by the kernel over the rows it would have come from: W (kernel, filters, channels). */
@@ -60,33 +58,27 @@ function convTranspose(rank: Rank): LayerKind {
       ],
       flops: convFlops(geometry),
       stateFloats: null,
-      bind({
-        kernels,
-        allocate,
-        inputs,
-        output,
-        weights: [w = 0, b = 0],
-        weightGradients: [dw = 0, db = 0],
-      }) {
-        const input = inputs[0]!;
-        const shape = allocate(CONV_SHAPE_FLOATS);
-        const scratch = allocate(convScratchFloats(geometry));
+      bind(site) {
+        const { kernels, inputs, output, weights, weightGradients } = site;
+        const [w = 0, b = 0] = weights;
+        const [dw = 0, db = 0] = weightGradients;
+        const { value: x, gradient: dx } = inputs[0]!;
+        const { value: y, gradient: dy } = output;
+        const bound = bindConv(site, geometry);
+        const spread = { x: 0, w, y: 0, dy: x, dx: y, dw: 0, db: 0 };
+        const gathered = { x: dy, w, b: 0, y: dx };
+        const weighed = { x: dy, w, y: 0, dy: x, dx: 0, dw, db: 0 };
         return {
           forward(batch) {
-            describe(kernels, shape, geometry);
-            const { value } = output;
-            kernels.convBackward(shape, 0, w, 0, input.value, value, 0, 0, batch, LINEAR, scratch);
-            if (b !== 0) kernels.addRow(value, b, (batch * size) / N, N);
-            kernels.activate(code, value, batch * size);
+            bound.backward(batch, LINEAR, spread);
+            if (b !== 0) kernels.addRow(y, b, (batch * size) / N, N);
+            kernels.activate(code, y, batch * size);
           },
           backward(batch) {
-            describe(kernels, shape, geometry);
-            const { value, gradient } = output;
-            kernels.activateBackward(code, value, gradient, batch * size);
-            if (db !== 0) kernels.columnSums(gradient, N, (batch * size) / N, N, db);
-            if (input.gradient !== 0)
-              kernels.convForward(shape, gradient, w, 0, input.gradient, batch, LINEAR, scratch);
-            kernels.convBackward(shape, gradient, w, 0, input.value, 0, dw, 0, batch, LINEAR, scratch);
+            kernels.activateBackward(code, y, dy, batch * size);
+            if (db !== 0) kernels.columnSums(dy, N, (batch * size) / N, N, db);
+            if (dx !== 0) bound.forward(batch, LINEAR, gathered);
+            bound.backward(batch, LINEAR, weighed);
           },
         };
       },

@@ -3,31 +3,28 @@ import { Activation } from "../activations.ts";
 import { activated } from "./activation.ts";
 import { parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import {
-  CONV_SHAPE_FLOATS,
   causalPadding,
   convFlops,
   convOptions,
-  convScratchFloats,
-  describe,
   type Geometry,
   geometryOf,
   imageShape,
   padding,
   type Rank,
   shapeOf,
-  simplified,
 } from "./conv-geometry.ts";
+import { bindConv } from "./conv-kernels.ts";
 import type { LayerKind, Site } from "./layer.ts";
 
-const options = {
+const options = () => ({
   filters: units,
   activation: Activation,
   ...weightOptions("kernel", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options, padding: causalPadding }),
-  2: z.strictObject({ ...convOptions(2), ...options, padding }),
+  1: () => z.strictObject({ ...convOptions(1), ...options(), padding: causalPadding }),
+  2: () => z.strictObject({ ...convOptions(2), ...options(), padding }),
 };
 
 /** y[t] = f(sum over i of x[t stride - before + i dilation] W[i] + b), W (kernel, channels, filters). */
@@ -63,44 +60,19 @@ function conv(rank: Rank): LayerKind {
       flops: convFlops(geometry),
       stateFloats: causal ? 1 + (past + 1) * C : null,
       bind(site) {
+        const { inputs, output, weights, weightGradients } = site;
+        const [w = 0, b = 0] = weights;
+        const [dw = 0, db = 0] = weightGradients;
+        const bound = bindConv(site, geometry);
+        const ends = { x: inputs[0]!.value, w, b, y: output.value };
+        const gradients = { ...ends, dx: inputs[0]!.gradient, dy: output.gradient, dw, db };
         return {
-          ...bindBatches(site, geometry, code),
+          forward: (batch) => bound.forward(batch, code, ends),
+          backward: (batch) => bound.backward(batch, code, gradients),
           ...(causal && { step: stepOf(site, geometry, code) }),
         };
       },
     };
-  };
-}
-
-function bindBatches(site: Site, full: Geometry, code: number) {
-  const { kernels, allocate, inputs, output, weights, weightGradients } = site;
-  const [w = 0, b = 0] = weights;
-  const [dw = 0, db = 0] = weightGradients;
-  const input = inputs[0]!;
-  const { geometry, images } = simplified(full);
-  const shape = allocate(CONV_SHAPE_FLOATS);
-  const scratch = allocate(convScratchFloats(geometry));
-  return {
-    forward(batch: number) {
-      describe(kernels, shape, geometry);
-      kernels.convForward(shape, input.value, w, b, output.value, batch * images, code, scratch);
-    },
-    backward(batch: number) {
-      describe(kernels, shape, geometry);
-      kernels.convBackward(
-        shape,
-        input.value,
-        w,
-        output.value,
-        output.gradient,
-        input.gradient,
-        dw,
-        db,
-        batch * images,
-        code,
-        scratch,
-      );
-    },
   };
 }
 

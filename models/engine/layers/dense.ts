@@ -5,14 +5,15 @@ import { activated } from "./activation.ts";
 import { common, parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  units,
-  activation: Activation,
-  use_bias: z.boolean().nullish(),
-  ...weightOptions("kernel", "glorot_uniform"),
-  ...weightOptions("bias", "zeros"),
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    units,
+    activation: Activation,
+    use_bias: z.boolean().nullish(),
+    ...weightOptions("kernel", "glorot_uniform"),
+    ...weightOptions("bias", "zeros"),
+  });
 
 /** y = f(x W + b) on the last axis; all axes before it are rows. */
 export const dense: LayerKind = (layer) => {

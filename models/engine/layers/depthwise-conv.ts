@@ -16,16 +16,16 @@ import {
 } from "./conv-geometry.ts";
 import type { LayerKind } from "./layer.ts";
 
-const options = {
+const options = () => ({
   padding,
   depth_multiplier: units.nullish(),
   activation: Activation,
   ...weightOptions("depthwise", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options }),
-  2: z.strictObject({ ...convOptions(2), ...options }),
+  1: () => z.strictObject({ ...convOptions(1), ...options() }),
+  2: () => z.strictObject({ ...convOptions(2), ...options() }),
 };
 
 /** Each channel by itself: channel c m + j of the output is channel c with its kernel j of m. W (kernel, channels, m). */

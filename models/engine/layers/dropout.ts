@@ -10,12 +10,13 @@ import type { BoundLayer, LayerConfig, LayerKind, LayerPlan, Site } from "./laye
 // The layer's own seed is read, but not used: the fit's seed rules.
 const seed = ignored;
 const rate = z.number().min(0).lt(1);
-const Dropout = z.strictObject({ ...common, rate, noise_shape: none, seed });
-const Spatial = z.strictObject({
-  ...Dropout.shape,
-  data_format: z.enum(["channels_last", "channelsLast"]).nullish(),
-});
-const Noise = z.strictObject({ ...common, stddev: z.number().nonnegative(), seed });
+const Dropout = () => z.strictObject({ ...common, rate, noise_shape: none, seed });
+const Spatial = () =>
+  z.strictObject({
+    ...Dropout().shape,
+    data_format: z.enum(["channels_last", "channelsLast"]).nullish(),
+  });
+const Noise = () => z.strictObject({ ...common, stddev: z.number().nonnegative(), seed });
 
 /** Each value is 0 with probability `rate`, and the others are 1 / (1 - rate) as large. Source: Srivastava et al. 2014. */
 export const dropout: LayerKind = (layer) => {

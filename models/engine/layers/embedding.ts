@@ -4,19 +4,20 @@ import { sizeOf } from "../shape.ts";
 import { common, none, parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  input_dim: z
-    .int()
-    .positive()
-    .max(1 << 24), // a float holds every token below
-  output_dim: units,
-  ...weightOptions("embeddings", "random_uniform"),
-  mask_zero: z.boolean().nullish(),
-  input_length: z.union([z.int(), z.tuple([z.int()]).transform(([length]) => length)]).nullish(),
-  lora_rank: none,
-  lora_alpha: none,
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    input_dim: z
+      .int()
+      .positive()
+      .max(1 << 24), // a float holds every token below
+    output_dim: units,
+    ...weightOptions("embeddings", "random_uniform"),
+    mask_zero: z.boolean().nullish(),
+    input_length: z.union([z.int(), z.tuple([z.int()]).transform(([length]) => length)]).nullish(),
+    lora_rank: none,
+    lora_alpha: none,
+  });
 
 /** Each token's row of a learned table. Tokens come as floats; the plan has the model's input hold only those that the table has. */
 export const embedding: LayerKind = (layer) => {

@@ -4,7 +4,8 @@ import { common, parseConfig } from "./config.ts";
 import type { BoundLayer, LayerKind, Site } from "./layer.ts";
 import { channelsLast, imageOf } from "./spatial.ts";
 
-const Config = z.strictObject({ ...common, data_format: channelsLast, keepdims: z.boolean().nullish() });
+const Config = () =>
+  z.strictObject({ ...common, data_format: channelsLast, keepdims: z.boolean().nullish() });
 
 /** The largest of each channel. A mask is not looked at, as in Keras. */
 export const globalMaxPooling1d = globalPooling("max", 1);

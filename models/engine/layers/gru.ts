@@ -4,19 +4,20 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject({
-  ...recurrentOptions,
-  recurrent_activation: FusedActivation.default(3),
-  // A file without the option is from before Keras had it: reset before.
-  reset_after: z.boolean().nullish(),
-});
+const Config = () =>
+  z.strictObject({
+    ...recurrentOptions(),
+    recurrent_activation: FusedActivation.default(3),
+    // A file without the option is from before Keras had it: reset before.
+    reset_after: z.boolean().nullish(),
+  });
 
 /** Gates z, r, h; bias (3H), or (2, 3H) when the reset comes after the product. */
 export const gru: LayerKind = (layer) => {
@@ -49,8 +50,8 @@ export const gru: LayerKind = (layer) => {
       const dh = allocate(maxBatch * H); // (batch, H)
       const du = allocate(maxBatch * H); // (batch, H)
       const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
-      // Forward holds R in two parts (H,2H) and (H,H), backward their transposes (2H,H) and (H,H).
-      const packed = allocate(Math.max(packedFloats(H, 2 * H), packedFloats(2 * H, H)) + packedFloats(H, H));
+      // Forward: [W; R] in two parts, (C+H,2H) and (C+H,H). Backward: R transposed, (3H,H).
+      const packed = allocate(Math.max(panelFloats(C + H, 2 * H) + panelFloats(C + H, H), panelFloats(G, H)));
       const joined = allocate(G);
       const z = allocate(4 * H);
       return {

@@ -4,16 +4,17 @@ import { sizeOf } from "../shape.ts";
 import { common, off, parseConfig, weightOf, weightOptions } from "./config.ts";
 import type { LayerConfig, LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  axis: z.union([z.int().transform((axis) => [axis]), z.array(z.int()).min(1)]).default([-1]),
-  epsilon: z.number().nonnegative().default(1e-3),
-  center: z.boolean().nullish(),
-  scale: z.boolean().nullish(),
-  rms_scaling: off,
-  ...weightOptions("gamma", "ones"),
-  ...weightOptions("beta", "zeros"),
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    axis: z.union([z.int().transform((axis) => [axis]), z.array(z.int()).min(1)]).default([-1]),
+    epsilon: z.number().nonnegative().default(1e-3),
+    center: z.boolean().nullish(),
+    scale: z.boolean().nullish(),
+    rms_scaling: off,
+    ...weightOptions("gamma", "ones"),
+    ...weightOptions("beta", "zeros"),
+  });
 
 /** (x - mean) / sqrt(variance + epsilon) gamma + beta, each over the last axis, or the last few, of one sample. */
 export const layerNormalization: LayerKind = (layer) => {

@@ -5,19 +5,20 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject({
-  ...recurrentOptions,
-  recurrent_activation: FusedActivation.default(3),
-  // tfjs writes null where it was not asked for; Keras leaves it out and means yes.
-  unit_forget_bias: z.boolean().nullable().default(true),
-});
+const Config = () =>
+  z.strictObject({
+    ...recurrentOptions(),
+    recurrent_activation: FusedActivation.default(3),
+    // tfjs writes null where it was not asked for; Keras leaves it out and means yes.
+    unit_forget_bias: z.boolean().nullable().default(true),
+  });
 
 /** Gates i, f, c, o. */
 export const lstm: LayerKind = (layer) => {
@@ -54,7 +55,7 @@ export const lstm: LayerKind = (layer) => {
       const dh = allocate(maxBatch * H); // (batch, H)
       const dc = allocate(maxBatch * H); // (batch, H)
       const aside = mask !== 0 ? allocate(2 * maxBatch * H) : 0; // (2, batch, H)
-      const packed = allocate(Math.max(packedFloats(H, G), packedFloats(G, H)));
+      const packed = allocate(Math.max(panelFloats(C + H, G), panelFloats(G, H))); // [W; R]; R transposed
       const z = allocate(5 * H);
       return {
         forward(batch, training) {

@@ -3,7 +3,7 @@ import { FleetError } from "../../../protocol/errors.ts";
 import { common, parseConfig } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({ ...common, mask_value: z.number().default(0) });
+const Config = () => z.strictObject({ ...common, mask_value: z.number().default(0) });
 
 /** Masks the steps whose channels all equal `mask_value`, and sets them to zero. */
 export const masking: LayerKind = (layer) => {

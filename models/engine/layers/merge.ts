@@ -6,7 +6,7 @@ import { common, parseConfig } from "./config.ts";
 import type { BoundLayer, LayerConfig, LayerKind, Site, Tensor } from "./layer.ts";
 import { stridesOf, type View, viewOf } from "./view.ts";
 
-const Config = z.strictObject(common);
+const Config = () => z.strictObject(common);
 
 /** The numbers that the kernels know the operations by, models/kernels/assembly/merge.ts. */
 const OPERATION = { add: 0, subtract: 1, multiply: 2, maximum: 3, minimum: 4, average: 0 } as const;

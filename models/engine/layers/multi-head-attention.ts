@@ -5,26 +5,27 @@ import { dotProduct } from "./dot-product.ts";
 import type { LayerKind } from "./layer.ts";
 import { projections } from "./projections.ts";
 
-const Config = z.strictObject({
-  ...common,
-  num_heads: units,
-  key_dim: units,
-  value_dim: units.nullish(),
-  dropout: zero,
-  use_bias: z.boolean().nullish(),
-  output_shape: z.union([units, z.tuple([units]).transform(([size]) => size)]).nullish(),
-  /** The time axis of (batch, time, channels) is the only one there is. */
-  attention_axes: z.union([z.literal(1), z.tuple([z.literal(1)])]).nullish(),
-  ...weightOptions("kernel", "glorot_uniform"),
-  ...weightOptions("bias", "zeros"),
-  use_gate: off,
-  sliding_window: none,
-  flash_attention: ignored,
-  seed: ignored,
-  query_shape: ignored,
-  key_shape: ignored,
-  value_shape: ignored,
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    num_heads: units,
+    key_dim: units,
+    value_dim: units.nullish(),
+    dropout: zero,
+    use_bias: z.boolean().nullish(),
+    output_shape: z.union([units, z.tuple([units]).transform(([size]) => size)]).nullish(),
+    /** The time axis of (batch, time, channels) is the only one there is. */
+    attention_axes: z.union([z.literal(1), z.tuple([z.literal(1)])]).nullish(),
+    ...weightOptions("kernel", "glorot_uniform"),
+    ...weightOptions("bias", "zeros"),
+    use_gate: off,
+    sliding_window: none,
+    flash_attention: ignored,
+    seed: ignored,
+    query_shape: ignored,
+    key_shape: ignored,
+    value_shape: ignored,
+  });
 
 /**
  * Heads side by side, each softmax(q k / sqrt(key_dim)) over v with q, k and v projected from the inputs, then one projection of all heads

@@ -11,32 +11,36 @@ import {
   shapeOfImage,
 } from "./spatial.ts";
 
-const ZeroPadding1 = z.strictObject({
-  ...common,
-  padding: amounts1.default([1, 1]),
-  data_format: channelsLast,
-});
-const ZeroPadding2 = z.strictObject({
-  ...common,
-  padding: amounts2.default([
-    [1, 1],
-    [1, 1],
-  ]),
-  data_format: channelsLast,
-});
-const Cropping1 = z.strictObject({
-  ...common,
-  cropping: amounts1.default([1, 1]),
-  data_format: channelsLast,
-});
-const Cropping2 = z.strictObject({
-  ...common,
-  cropping: amounts2.default([
-    [0, 0],
-    [0, 0],
-  ]),
-  data_format: channelsLast,
-});
+const ZeroPadding1 = () =>
+  z.strictObject({
+    ...common,
+    padding: amounts1.default([1, 1]),
+    data_format: channelsLast,
+  });
+const ZeroPadding2 = () =>
+  z.strictObject({
+    ...common,
+    padding: amounts2.default([
+      [1, 1],
+      [1, 1],
+    ]),
+    data_format: channelsLast,
+  });
+const Cropping1 = () =>
+  z.strictObject({
+    ...common,
+    cropping: amounts1.default([1, 1]),
+    data_format: channelsLast,
+  });
+const Cropping2 = () =>
+  z.strictObject({
+    ...common,
+    cropping: amounts2.default([
+      [0, 0],
+      [0, 0],
+    ]),
+    data_format: channelsLast,
+  });
 
 /** What lies before and after along each axis. */
 type Border = readonly [rows: readonly [number, number], columns: readonly [number, number]];

@@ -5,7 +5,7 @@ import { common, parseConfig } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import { stridesOf, viewOf } from "./view.ts";
 
-const Config = z.strictObject({ ...common, dims: z.array(z.int().positive()).min(1) });
+const Config = () => z.strictObject({ ...common, dims: z.array(z.int().positive()).min(1) });
 
 /** Axis i of the output is axis dims[i] of the input, counted from 1, as the batch is axis 0. */
 export const permute: LayerKind = (layer) => {

@@ -4,9 +4,14 @@ import { common, parseConfig } from "./config.ts";
 import type { LayerKind, LayerPlan, Site } from "./layer.ts";
 import { channelsLast, checkNotEmpty, type Image, imageOf, shapeOfImage, size1, size2 } from "./spatial.ts";
 
-const options = { ...common, padding: z.enum(["valid", "same"]).nullish(), data_format: channelsLast };
-const Config1 = z.strictObject({ ...options, pool_size: size1.default(2), strides: size1.nullish() });
-const Config2 = z.strictObject({ ...options, pool_size: size2.default([2, 2]), strides: size2.nullish() });
+const options = () => ({
+  ...common,
+  padding: z.enum(["valid", "same"]).nullish(),
+  data_format: channelsLast,
+});
+const Config1 = () => z.strictObject({ ...options(), pool_size: size1.default(2), strides: size1.nullish() });
+const Config2 = () =>
+  z.strictObject({ ...options(), pool_size: size2.default([2, 2]), strides: size2.nullish() });
 
 /** The largest of each window; the gradient goes to it alone, and of equals to the first. */
 export const maxPooling1d = pooling("max", 1);

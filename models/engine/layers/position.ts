@@ -6,7 +6,7 @@ import type { LayerKind } from "./layer.ts";
 
 // Where in the sequence a step is, as channels that a following Add gives to the input: the layers read only its shape.
 
-const Sine = z.strictObject({ ...common, max_wavelength: z.number().positive().default(10_000) });
+const Sine = () => z.strictObject({ ...common, max_wavelength: z.number().positive().default(10_000) });
 
 /**
  * Position t in channel c: sin(t / w^(2 floor(c/2) / C)) where c is even, the cosine where it is odd, w = max_wavelength. As KerasNLP has it.
@@ -49,11 +49,12 @@ function fillSines(out: Float32Array, channels: number, wavelength: number): voi
   }
 }
 
-const Learned = z.strictObject({
-  ...common,
-  sequence_length: z.int().positive().max(65_536),
-  initializer: initializer("glorot_uniform"),
-});
+const Learned = () =>
+  z.strictObject({
+    ...common,
+    sequence_length: z.int().positive().max(65_536),
+    initializer: initializer("glorot_uniform"),
+  });
 
 /** A learned row for each position; the first of them where the sequence is shorter. As KerasNLP has it. */
 export const positionEmbedding: LayerKind = (layer) => {

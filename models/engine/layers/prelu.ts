@@ -3,12 +3,13 @@ import { sizeOf } from "../shape.ts";
 import { common, parseConfig, weightOf, weightOptions } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  ...weightOptions("alpha", "zeros"),
-  /** Counted from the batch axis, which is 0. */
-  shared_axes: z.union([z.array(z.int()), z.int().transform((axis) => [axis])]).nullish(),
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    ...weightOptions("alpha", "zeros"),
+    /** Counted from the batch axis, which is 0. */
+    shared_axes: z.union([z.array(z.int()), z.int().transform((axis) => [axis])]).nullish(),
+  });
 
 /** x, or alpha x below 0: alpha is a weight of the sample's shape, 1 long along the shared axes. Source: He et al. 2015, arXiv 1502.01852. */
 export const prelu: LayerKind = (layer) => {

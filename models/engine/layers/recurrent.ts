@@ -6,7 +6,7 @@ import { common, ignored, off, parseConfig, units, weightOptions, zero } from ".
 import type { LayerConfig, LayerPlan, Site } from "./layer.ts";
 
 /** The options that SimpleRNN, GRU and LSTM share. */
-export const recurrentOptions = {
+export const recurrentOptions = () => ({
   ...common,
   units,
   activation: FusedActivation.default(2),
@@ -22,15 +22,16 @@ export const recurrentOptions = {
   go_backwards: z.boolean().nullish(),
   stateful: off,
   time_major: off,
-  zero_output_for_mask: off,
+  /** Keras 3 sets it within Bidirectional. Without a mask it says nothing; with one, `bindSequence` refuses it. */
+  zero_output_for_mask: z.boolean().nullish(),
   unroll: ignored,
   implementation: ignored,
   use_cudnn: ignored,
   seed: ignored,
-};
+});
 
 /** As parseConfig. `stateful` has its own answer: what it is for is there, in another place. */
-export function parseRecurrent<T>(schema: z.ZodType<T>, layer: LayerConfig): T {
+export function parseRecurrent<T>(schema: () => z.ZodType<T>, layer: LayerConfig): T {
   if ((layer.config as { stateful?: unknown } | null)?.stateful === true)
     throw new FleetError(
       "UNSUPPORTED",
@@ -48,10 +49,14 @@ interface Sequence {
   readonly sequences: boolean;
   readonly backwards: boolean;
   readonly dropout: number;
+  readonly zeroesMasked: boolean;
+  readonly name: string;
 }
 
 export function sequenceOf(
   config: {
+    readonly name?: string | undefined;
+    readonly zero_output_for_mask?: boolean | null | undefined;
     readonly units: number;
     readonly return_sequences?: boolean | null | undefined;
     readonly go_backwards?: boolean | null | undefined;
@@ -66,6 +71,8 @@ export function sequenceOf(
     sequences: config.return_sequences ?? false,
     backwards: config.go_backwards ?? false,
     dropout: config.dropout ?? 0,
+    zeroesMasked: config.zero_output_for_mask ?? false,
+    name: config.name ?? "recurrent",
   };
 }
 
@@ -83,11 +90,16 @@ export function sequencePlan(sequence: Sequence, stateFloats: number) {
 
 /**
  * What the kernel of a recurrent layer works on: the layer's own input and gradient where it goes forwards without dropout, else copies;
- * and the mask in its order.
+ * and the mask in its order. Throws UNSUPPORTED for an option that only a mask brings to bear.
  */
-export function bindSequence(site: Site, { T, C, backwards, dropout }: Sequence) {
+export function bindSequence(site: Site, { T, C, backwards, dropout, zeroesMasked, name }: Sequence) {
   const { kernels, maxBatch, allocate, random } = site;
   const input = site.inputs[0]!;
+  if (zeroesMasked && input.mask !== 0)
+    throw new FleetError(
+      "UNSUPPORTED",
+      `layer "${name}": the engine has no zero_output_for_mask true where steps are masked; leave the masking out`,
+    );
   const own = backwards || dropout > 0;
   const copy = own ? allocate(T * maxBatch * C) : input.value; // (T, batch, C)
   const dx = own && input.gradient !== 0 ? allocate(T * maxBatch * C) : input.gradient; // (T, batch, C)
@@ -116,7 +128,7 @@ export function bindSequence(site: Site, { T, C, backwards, dropout }: Sequence)
   };
 }
 
-/** Panels of 8 columns, as the kernels pack a (k, n) matrix. */
-export function packedFloats(k: number, n: number): number {
-  return k * Math.ceil(n / 8) * 8;
+/** Panels of 16 columns, as models/kernels/assembly/step-product.ts packs a (k, n) matrix. */
+export function panelFloats(k: number, n: number): number {
+  return k * Math.ceil(n / 16) * 16;
 }

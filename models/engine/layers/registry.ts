@@ -34,7 +34,7 @@ import { permute } from "./permute.ts";
 import { averagePooling1d, averagePooling2d, maxPooling1d, maxPooling2d } from "./pooling.ts";
 import { positionEmbedding, sinePositionEncoding } from "./position.ts";
 import { prelu } from "./prelu.ts";
-import { elu, leakyRelu, relu, thresholdedRelu } from "./rectifiers.ts";
+import { eluLayer, leakyRelu, relu, thresholdedRelu } from "./rectifiers.ts";
 import { repeatVector } from "./repeat-vector.ts";
 import { flatten, reshape } from "./reshape.ts";
 import { rnn } from "./rnn.ts";
@@ -68,7 +68,7 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["DepthwiseConv1D", depthwiseConv1d],
   ["DepthwiseConv2D", depthwiseConv2d],
   ["Dropout", dropout],
-  ["ELU", elu],
+  ["ELU", eluLayer],
   ["Embedding", embedding],
   ["Flatten", flatten],
   ["GRU", gru],

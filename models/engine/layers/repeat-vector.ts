@@ -3,7 +3,7 @@ import { FleetError } from "../../../protocol/errors.ts";
 import { common, parseConfig } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({ ...common, n: z.int().positive().max(65_536) });
+const Config = () => z.strictObject({ ...common, n: z.int().positive().max(65_536) });
 
 /** (channels) -> (n, channels): each step is the input. */
 export const repeatVector: LayerKind = (layer) => {

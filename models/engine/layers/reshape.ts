@@ -5,9 +5,9 @@ import { common, parseConfig } from "./config.ts";
 import type { LayerConfig, LayerKind, LayerPlan } from "./layer.ts";
 import { channelsLast } from "./spatial.ts";
 
-const FlattenConfig = z.strictObject({ ...common, data_format: channelsLast });
+const FlattenConfig = () => z.strictObject({ ...common, data_format: channelsLast });
 const size = z.union([z.int().positive(), z.literal(-1), z.null()]);
-const ReshapeConfig = z.strictObject({ ...common, target_shape: z.array(size).max(8) });
+const ReshapeConfig = () => z.strictObject({ ...common, target_shape: z.array(size).max(8) });
 
 /** All axes in one. */
 export const flatten: LayerKind = (layer) => {

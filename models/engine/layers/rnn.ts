@@ -10,7 +10,7 @@ import { simpleRnn } from "./simple-rnn.ts";
 const CELLS: Readonly<Record<string, LayerKind>> = { GRUCell: gru, LSTMCell: lstm, SimpleRNNCell: simpleRnn };
 
 // What else stands here is read with the cell's own options, strictly.
-const Config = z.looseObject({ cell: Nested });
+const Config = () => z.looseObject({ cell: Nested });
 
 /** RNN(cell): the recurrent layer of that cell, under the outer layer's name. */
 export const rnn: LayerKind = (layer) => {

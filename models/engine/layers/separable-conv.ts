@@ -16,17 +16,17 @@ import {
 import { depthwiseFlops, depthwiseScratchFloats } from "./depthwise-conv.ts";
 import type { LayerKind } from "./layer.ts";
 
-const options = {
+const options = () => ({
   filters: units,
   depth_multiplier: units.nullish(),
   activation: Activation,
   ...weightOptions("depthwise", "glorot_uniform"),
   ...weightOptions("pointwise", "glorot_uniform"),
   ...weightOptions("bias", "zeros"),
-};
+});
 const Configs = {
-  1: z.strictObject({ ...convOptions(1), ...options, padding: causalPadding }),
-  2: z.strictObject({ ...convOptions(2), ...options, padding }),
+  1: () => z.strictObject({ ...convOptions(1), ...options(), padding: causalPadding }),
+  2: () => z.strictObject({ ...convOptions(2), ...options(), padding }),
 };
 
 /** Each channel by itself, m times, then all channels of a row together. W (kernel, channels, m) and (1, channels m, filters). */

@@ -3,14 +3,14 @@ import { sequenceShape, weightOf } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 import {
   bindSequence,
-  packedFloats,
+  panelFloats,
   parseRecurrent,
   recurrentOptions,
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
 
-const Config = z.strictObject(recurrentOptions);
+const Config = () => z.strictObject(recurrentOptions());
 
 /** h_t = f(x_t W + h_{t-1} R + b) */
 export const simpleRnn: LayerKind = (layer) => {
@@ -38,7 +38,7 @@ export const simpleRnn: LayerKind = (layer) => {
       const dz = allocate(T * maxBatch * H); // (T, batch, H)
       const zeros = allocate(maxBatch * H); // (batch, H), never written
       const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
-      const packed = allocate(packedFloats(H, H));
+      const packed = allocate(panelFloats(C + H, H)); // [W; R]; R transposed
       const z = allocate(H);
       return {
         forward(batch, training) {

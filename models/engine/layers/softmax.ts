@@ -5,11 +5,12 @@ import { activationPlan } from "./activation.ts";
 import { common, parseConfig } from "./config.ts";
 import type { LayerKind } from "./layer.ts";
 
-const Config = z.strictObject({
-  ...common,
-  // Keras writes -1; a list of one is the same.
-  axis: z.union([z.int(), z.tuple([z.int()]).transform(([axis]) => axis)]).nullish(),
-});
+const Config = () =>
+  z.strictObject({
+    ...common,
+    // Keras writes -1; a list of one is the same.
+    axis: z.union([z.int(), z.tuple([z.int()]).transform(([axis]) => axis)]).nullish(),
+  });
 
 /** Along the last axis. */
 export const softmax: LayerKind = (layer) => {

@@ -7,7 +7,7 @@ import type { BoundLayer, LayerConfig, LayerKind, LayerPlan, Site, Tensor } from
 import { inside, Nested } from "./nested.ts";
 import { reorder } from "./reorder.ts";
 
-const Config = z.strictObject({ ...common, layer: Nested });
+const Config = () => z.strictObject({ ...common, layer: Nested });
 
 /**
  * Any layer, on each step by itself: time is folded into the batch, so that one call does all steps. `kindOf`: the engine's layers by class

@@ -5,13 +5,14 @@ import type { LayerConfig, LayerKind, LayerPlan } from "./layer.ts";
 import { channelsLast, imageOf, shapeOfImage, size1, size2 } from "./spatial.ts";
 import { viewOf } from "./view.ts";
 
-const Config1 = z.strictObject({ ...common, size: size1.default(2) });
-const Config2 = z.strictObject({
-  ...common,
-  size: size2.default([2, 2]),
-  data_format: channelsLast,
-  interpolation: z.enum(["nearest", "bilinear"]).nullish(),
-});
+const Config1 = () => z.strictObject({ ...common, size: size1.default(2) });
+const Config2 = () =>
+  z.strictObject({
+    ...common,
+    size: size2.default([2, 2]),
+    data_format: channelsLast,
+    interpolation: z.enum(["nearest", "bilinear"]).nullish(),
+  });
 
 /** Each step `size` times. */
 export const upSampling1d: LayerKind = (layer) => {
@@ -75,7 +76,7 @@ function bilinear(layer: LayerConfig, FH: number, FW: number): LayerPlan {
  * Under one name and one config, Keras 3 (and 2 on TensorFlow 2) takes pixels for squares with centres at halves, and tfjs for points at
  * whole numbers. What tells the files apart: Keras writes every layer's dtype, tfjs only beside an input shape.
  */
-function writtenByKeras(config: unknown): boolean {
+export function writtenByKeras(config: unknown): boolean {
   const { dtype, batch_input_shape } = config as { dtype?: unknown; batch_input_shape?: unknown };
   return dtype !== null && dtype !== undefined && (typeof dtype === "object" || !batch_input_shape);
 }

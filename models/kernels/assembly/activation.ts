@@ -1,5 +1,5 @@
 import { exp4, sigmoid4, tanh4 } from "./math";
-import { at, ld, st } from "./vector";
+import { at, ld, madd, st } from "./vector";
 
 // The same numbers stand in models/engine/activations.ts.
 export const LINEAR: i32 = 0;
@@ -21,7 +21,7 @@ function relu4(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function hardSigmoid4(x: v128): v128 {
-  const y = f32x4.add(f32x4.mul(x, f32x4.splat(0.2)), f32x4.splat(0.5));
+  const y = madd(x, f32x4.splat(0.2), f32x4.splat(0.5));
   return f32x4.pmin(f32x4.pmax(y, f32x4.splat(0)), f32x4.splat(1));
 }
 
@@ -82,7 +82,7 @@ export function activateRows(kind: i32, p: usize, rows: i32, cols: i32, stride: 
 // @ts-ignore: decorator
 @inline
 export function slope4(a: v128, c0: v128, c1: v128, c2: v128, lo: v128, hi: v128): v128 {
-  const v = f32x4.add(f32x4.mul(f32x4.add(f32x4.mul(a, c2), c1), a), c0);
+  const v = madd(madd(a, c2, c1), a, c0);
   return v128.and(v, v128.and(f32x4.gt(a, lo), f32x4.lt(a, hi)));
 }
 
@@ -114,13 +114,19 @@ export function slopeHi(kind: i32): v128 {
 /** g[i] *= f'(x[i]), with a = f(x) at hand. */
 export function activateBackward(kind: i32, a: usize, g: usize, n: i32): void {
   if (kind == LINEAR) return;
+  const end = a + at(n & ~3);
+  const rest = n & 3;
+  if (kind == RELU) {
+    const zero = f32x4.splat(0);
+    for (; a < end; a += 16, g += 16) v128.store(g, v128.and(v128.load(g), f32x4.gt(v128.load(a), zero)));
+    if (rest) st(g, v128.and(ld(g, rest), f32x4.gt(ld(a, rest), zero)), rest);
+    return;
+  }
   const c0 = slope0(kind);
   const c1 = slope1(kind);
   const c2 = slope2(kind);
   const lo = slopeLo(kind);
   const hi = slopeHi(kind);
-  const end = a + at(n & ~3);
-  const rest = n & 3;
   for (; a < end; a += 16, g += 16) {
     v128.store(g, f32x4.mul(v128.load(g), slope4(v128.load(a), c0, c1, c2, lo, hi)));
   }

@@ -9,7 +9,8 @@ import { at, ld, splat, st } from "./vector";
 // Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.2.1; in blocks as Dao et al. 2022, arXiv 2205.14135.
 
 const BLOCK_FLOATS: i32 = 4096; // of the weights of a block: 16 KiB, half of a level 1 cache
-const CAUSAL_ROWS: i32 = 8; // smaller blocks leave out more of the future
+const CAUSAL_ROWS: i32 = 16; // smaller blocks leave out more of the future, down to the width of a packed panel
+const PANEL: i32 = 16;
 
 const MASKED: f32 = -1e9;
 
@@ -55,9 +56,9 @@ export function attentionForward(
         const m = min(rows, t - r);
         const n = seen(causal, masked, r + m, s);
         const p = kept ? kept + at(((b * heads + h) * t + r) * s) : weights;
-        block(m, n, k, q + at((b * t + r) * ldq + h * k), ldq, false, keys, k, p, s, ZERO, 0);
+        block(m, n, k, q + at((b * t + r) * ldq + h * k), ldq, false, keys, k, s, p, s, ZERO, 0);
         weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
-        block(m, v, n, p, s, false, values, s, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
+        block(m, v, n, p, s, false, values, s, v, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
       }
     }
   }
@@ -103,27 +104,30 @@ export function attentionBackward(
         let p = weights;
         if (kept) p = kept + at(((b * heads + h) * t + r) * s);
         else {
-          block(m, n, k, queryRows, ldq, false, turnedKeys, k, p, s, ZERO, 0);
+          block(m, n, k, queryRows, ldq, false, turnedKeys, k, s, p, s, ZERO, 0);
           weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
         }
-        block(m, n, v, dORows, ldo, false, turnedValues, v, ds, s, ZERO, 0);
+        block(m, n, v, dORows, ldo, false, turnedValues, v, s, ds, s, ZERO, 0);
         scoreGradients(p, ds, m, r, n, s, scale, causal, first, queries);
-        block(m, k, n, ds, s, false, keys, s, dq + at((b * t + r) * ldq + h * k), ldq, ZERO, 0);
+        block(m, k, n, ds, s, false, keys, s, k, dq + at((b * t + r) * ldq + h * k), ldq, ZERO, 0);
         pack(queryRows, ldq, m, k, block4);
-        block(n, k, m, ds, s, true, block4, m, dkRows, ldk, mode, 0);
+        block(n, k, m, ds, s, true, block4, m, k, dkRows, ldk, mode, 0);
         pack(dORows, ldo, m, v, block4);
-        block(n, v, m, p, s, true, block4, m, dvRows, ldv, mode, 0);
+        block(n, v, m, p, s, true, block4, m, v, dvRows, ldv, mode, 0);
       }
     }
   }
 }
 
-/** How many keys, from the first, a block of queries that ends before `end` may give a weight. */
+/**
+ * How many keys, from the first, a block of queries that ends before `end` may give a weight: whole panels of the packed
+ * keys and values, as a part of one would be read with another width.
+ */
 // @ts-ignore: decorator
 @inline
 function seen(causal: bool, masked: bool, end: i32, s: i32): i32 {
   // A blind query gives one to all, also to those behind it.
-  return causal && !masked ? min(end, s) : s;
+  return causal && !masked ? min((end + PANEL - 1) & ~(PANEL - 1), s) : s;
 }
 
 /** The keys' own mask of sample b: one of the two, or both in one, or 0. */
@@ -203,7 +207,21 @@ function exponentials(x: usize, n: i32, scale: f32): f32 {
   const shift = splat(top);
   const by = splat(scale);
   let s = splat(0);
-  for (let j = 0; j < full; j += 4) {
+  let j = 0;
+  // Four at a time share the constants of the polynomial, which are loaded anew in each round.
+  for (; j + 16 <= n; j += 16) {
+    const p = x + at(j);
+    const a = exp4(f32x4.mul(f32x4.sub(v128.load(p), shift), by));
+    const b = exp4(f32x4.mul(f32x4.sub(v128.load(p, 16), shift), by));
+    const c = exp4(f32x4.mul(f32x4.sub(v128.load(p, 32), shift), by));
+    const d = exp4(f32x4.mul(f32x4.sub(v128.load(p, 48), shift), by));
+    v128.store(p, a);
+    v128.store(p, b, 16);
+    v128.store(p, c, 32);
+    v128.store(p, d, 48);
+    s = f32x4.add(s, f32x4.add(f32x4.add(a, b), f32x4.add(c, d)));
+  }
+  for (; j < full; j += 4) {
     const e = exp4(f32x4.mul(f32x4.sub(v128.load(x + at(j)), shift), by));
     v128.store(x + at(j), e);
     s = f32x4.add(s, e);

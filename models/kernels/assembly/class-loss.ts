@@ -1,6 +1,5 @@
-import { log4 } from "./log";
 import { EPSILON, finish } from "./loss";
-import { exp4 } from "./math";
+import { exp4, log1, log4 } from "./math";
 import { sum4 } from "./softmax";
 import { at, ld, splat, st } from "./vector";
 
@@ -247,8 +246,4 @@ function logSumExp(x: usize, cols: i32): f32 {
     total += f32x4.extract_lane(exp4(f32x4.sub(splat(load<f32>(x + at(j))), shift)), 0);
   }
   return top + log1(total);
-}
-
-function log1(x: f32): f32 {
-  return f32x4.extract_lane(log4(splat(x)), 0);
 }

@@ -1,6 +1,6 @@
 import { ConvShape } from "./conv-shape";
 import { clear, copy } from "./elementwise";
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
 // Each channel is convolved by itself, with m = N / c kernels of its own: output channel i m + j is channel i with its
 // kernel j. With m > 1 the image is spread out first, each channel m times in a row, so that one loop does for all:
@@ -84,18 +84,18 @@ function line(x: usize, step: usize, w: usize, y: usize, count: i32, n: i32, wha
 function lanes(x: usize, step: usize, w: usize, y: usize, next: usize, count: i32, what: i32, cols: i32): void {
   if (what == WEIGHTS) {
     let sum = splat(0);
-    for (let i = 0; i < count; i++, x += step, y += next) sum = f32x4.add(sum, f32x4.mul(ld(x, cols), ld(y, cols)));
+    for (let i = 0; i < count; i++, x += step, y += next) sum = madd(ld(x, cols), ld(y, cols), sum);
     st(w, f32x4.add(ld(w, cols), sum), cols);
     return;
   }
   const v = ld(w, cols);
   if (what == FORWARD) {
     for (let i = 0; i < count; i++, x += step, y += next) {
-      st(y, f32x4.add(ld(y, cols), f32x4.mul(ld(x, cols), v)), cols);
+      st(y, madd(ld(x, cols), v, ld(y, cols)), cols);
     }
   } else {
     for (let i = 0; i < count; i++, x += step, y += next) {
-      st(x, f32x4.add(ld(x, cols), f32x4.mul(ld(y, cols), v)), cols);
+      st(x, madd(ld(y, cols), v, ld(x, cols)), cols);
     }
   }
 }

@@ -166,6 +166,9 @@ export function convStep(
 function gather(s: ConvShape, x: usize, first: i32, m: i32, out: usize): void {
   const c = s.c, w = s.w, kw = s.kw;
   const line = at(w * c);
+  const narrow = kw * c <= 4; // a patch's row is one vector, as in the first layer of an image network
+  const reach = (s.kh - 1) * s.dh + 1;
+  const step = <usize>s.dh * line;
   let ox = first % s.ow;
   let oy = (first / s.ow) % s.oh;
   let image = x + at((first / (s.ow * s.oh)) * s.h * w * c);
@@ -173,7 +176,10 @@ function gather(s: ConvShape, x: usize, first: i32, m: i32, out: usize): void {
     const left = ox * s.sw - s.left;
     const inside = s.dw == 1 && left >= 0 && left + kw <= w;
     let y = oy * s.sh - s.top;
-    for (let ky = 0; ky < s.kh; ky++, y += s.dh) {
+    if (inside && narrow && y >= 0 && y + reach <= s.h) {
+      let from = image + <usize>y * line + at(left * c);
+      for (let ky = 0; ky < s.kh; ky++, from += step, out += at(kw * c)) v128.store(out, v128.load(from));
+    } else for (let ky = 0; ky < s.kh; ky++, y += s.dh) {
       if (<u32>y >= <u32>s.h) {
         out = zeros(out, kw * c);
       } else if (inside) {

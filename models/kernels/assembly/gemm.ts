@@ -1,9 +1,11 @@
-import { at, ld, splat, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
-// C (M,N) = or += A B, in the manner of BLIS: B is packed in panels 8 columns wide (zero-padded), so that the inner
-// kernel reads it in one straight line whatever its form was; a 4x8 block of C lives in 8 vector registers.
+// C (M,N) = or += A B, in the manner of BLIS: B is packed in panels 16 columns wide, the last one 8 where that is enough
+// (zero-padded), so that the inner kernel reads it in one straight line whatever its form was; a 2x16 or 4x8 block of C
+// lives in 8 vector registers. V8 has 15 for us and puts all loads of a loop before its arithmetic: 8 sums and 6 loaded
+// vectors just fit, so the loops are not unrolled (unrolled by two, half the sums went through the stack).
 
-const KC: i32 = 256; // depth of a packed block: a panel is 8 KiB and stays in L1
+const KC: i32 = 256; // depth of a packed block: a panel is 16 KiB and stays in L1
 const NC: i32 = 128; // columns of a packed block: 128 KiB, stays in L2
 const MC: i32 = 64; // rows of A that pass over a packed block before the next ones
 
@@ -20,22 +22,31 @@ export function packedFloats(k: i32, n: i32): i32 {
   return k * ((n + 7) & ~7);
 }
 
-/** B (K,N) with row stride ldb -> panels (N/8, K, 8), columns past N are zero. */
+/** Columns of the panel that starts `rest` columns before the end. */
+// @ts-ignore: decorator
+@inline
+function panelWidth(rest: i32): i32 {
+  return rest > 8 ? 16 : 8;
+}
+
+/** B (K,N) with row stride ldb -> panels (K,16) and perhaps one (K,8); columns past N are zero. */
 export function pack(b: usize, ldb: i32, k: i32, n: i32, out: usize): void {
   const step = at(ldb);
-  for (let j = 0; j < n; j += 8) {
+  for (let j = 0; j < n; j += 16) {
     let p = b + at(j);
-    const cols = n - j;
-    if (cols >= 8) {
-      for (let i = 0; i < k; i++, p += step, out += 32) {
+    const rest = n - j;
+    if (rest >= 16) {
+      for (let i = 0; i < k; i++, p += step, out += 64) {
         v128.store(out, v128.load(p));
         v128.store(out, v128.load(p, 16), 16);
+        v128.store(out, v128.load(p, 32), 32);
+        v128.store(out, v128.load(p, 48), 48);
       }
     } else {
-      for (let i = 0; i < k; i++, p += step, out += 32) {
-        v128.store(out, splat(0));
-        v128.store(out, splat(0), 16);
-        for (let c = 0; c < cols; c++) store<f32>(out + at(c), load<f32>(p + at(c)));
+      const width = at(panelWidth(rest));
+      for (let i = 0; i < k; i++, p += step, out += width) {
+        for (let c: usize = 0; c < width; c += 16) v128.store(out + c, splat(0));
+        for (let c = 0; c < rest; c++) store<f32>(out + at(c), load<f32>(p + at(c)));
       }
     }
   }
@@ -43,40 +54,35 @@ export function pack(b: usize, ldb: i32, k: i32, n: i32, out: usize): void {
 
 /** As `pack`, where B is stored transposed: b is (N,K) with row stride ldb. */
 export function packTransposed(b: usize, ldb: i32, k: i32, n: i32, out: usize): void {
-  const step = at(ldb);
-  for (let j = 0; j < n; j += 8) {
-    const cols = min(8, n - j);
-    let i = 0;
-    if (cols == 8) {
-      for (; i + 4 <= k; i += 4) {
-        turn4x4(b + at(j * ldb + i), step, out + at(i * 8));
-        turn4x4(b + at((j + 4) * ldb + i), step, out + at(i * 8 + 4));
-      }
-    }
-    for (let c = 0; c < 8; c++) {
-      const p = b + at((j + c) * ldb);
-      for (let r = i; r < k; r++) store<f32>(out + at(r * 8 + c), c < cols ? load<f32>(p + at(r)) : 0);
-    }
-    out += at(k * 8);
+  for (let j = 0; j < n; j += 16) {
+    const width = panelWidth(n - j);
+    for (let c = 0; c < width; c += 4) packTransposed4(b + at((j + c) * ldb), ldb, k, n - j - c, out + at(c), at(width));
+    out += at(k * width);
   }
 }
 
-/** 4 rows of 4 (`step` bytes apart) to 4 columns of a panel. */
-// @ts-ignore: decorator
-@inline
-function turn4x4(p: usize, step: usize, out: usize): void {
-  const a = v128.load(p);
-  const b = v128.load(p + step);
-  const c = v128.load(p + 2 * step);
-  const d = v128.load(p + 3 * step);
-  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5); // a0 b0 a1 b1
-  const ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-  const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-  const cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-  v128.store(out, v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5));
-  v128.store(out, v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7), 32);
-  v128.store(out, v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), 64);
-  v128.store(out, v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7), 96);
+/** Four columns of a panel whose rows are `width` bytes apart, of which the first `cols` are there. */
+function packTransposed4(b: usize, ldb: i32, k: i32, cols: i32, out: usize, width: usize): void {
+  let i = 0;
+  if (cols >= 4) {
+    const b1 = b + at(ldb);
+    const b2 = b1 + at(ldb);
+    const b3 = b2 + at(ldb);
+    for (; i + 4 <= k; i += 4) {
+      const r0 = v128.load(b + at(i)), r1 = v128.load(b1 + at(i));
+      const r2 = v128.load(b2 + at(i)), r3 = v128.load(b3 + at(i));
+      const lo01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5), hi01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+      const lo23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5), hi23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+      v128.store(out, v128.shuffle<f32>(lo01, lo23, 0, 1, 4, 5));
+      v128.store(out + width, v128.shuffle<f32>(lo01, lo23, 2, 3, 6, 7));
+      v128.store(out + 2 * width, v128.shuffle<f32>(hi01, hi23, 0, 1, 4, 5));
+      v128.store(out + 3 * width, v128.shuffle<f32>(hi01, hi23, 2, 3, 6, 7));
+      out += 4 * width;
+    }
+  }
+  for (; i < k; i++, out += width) {
+    for (let c = 0; c < 4; c++) store<f32>(out + at(c), c < cols ? load<f32>(b + at(c * ldb + i)) : 0);
+  }
 }
 
 /** C (M,N) from A (M,K; row stride lda) and packed B. bias (N) is read in mode BIAS only. */
@@ -84,7 +90,7 @@ export function gemmPacked(
   m: i32, n: i32, k: i32,
   a: usize, lda: i32, packed: usize, c: usize, ldc: i32, mode: i32, bias: usize,
 ): void {
-  block(m, n, k, a, lda, false, packed, k, c, ldc, mode, bias);
+  block(m, n, k, a, lda, false, packed, k, n, c, ldc, mode, bias);
 }
 
 /**
@@ -105,7 +111,7 @@ export function gemm(
       const mode = !first ? ADD : bias ? BIAS : ZERO;
       for (let ic = 0; ic < m; ic += MC) {
         const ap = ta ? a + at(kc * lda + ic) : a + at(ic * lda + kc);
-        block(min(MC, m - ic), nc, depth, ap, lda, ta, BLOCK, depth, c + at(ic * ldc + jc), ldc, mode, bias + at(jc));
+        block(min(MC, m - ic), nc, depth, ap, lda, ta, BLOCK, depth, nc, c + at(ic * ldc + jc), ldc, mode, bias + at(jc));
       }
     }
   }
@@ -122,14 +128,14 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
     let s4 = v128.load(o, 64), s5 = v128.load(o, 80), s6 = v128.load(o, 96), s7 = v128.load(o, 112);
     for (let i = 0; i < k; i++, p += step) {
       const v = v128.load_splat<f32>(x + at(i));
-      s0 = f32x4.add(s0, f32x4.mul(v, v128.load(p)));
-      s1 = f32x4.add(s1, f32x4.mul(v, v128.load(p, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(v, v128.load(p, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(v, v128.load(p, 48)));
-      s4 = f32x4.add(s4, f32x4.mul(v, v128.load(p, 64)));
-      s5 = f32x4.add(s5, f32x4.mul(v, v128.load(p, 80)));
-      s6 = f32x4.add(s6, f32x4.mul(v, v128.load(p, 96)));
-      s7 = f32x4.add(s7, f32x4.mul(v, v128.load(p, 112)));
+      s0 = madd(v, v128.load(p), s0);
+      s1 = madd(v, v128.load(p, 16), s1);
+      s2 = madd(v, v128.load(p, 32), s2);
+      s3 = madd(v, v128.load(p, 48), s3);
+      s4 = madd(v, v128.load(p, 64), s4);
+      s5 = madd(v, v128.load(p, 80), s5);
+      s6 = madd(v, v128.load(p, 96), s6);
+      s7 = madd(v, v128.load(p, 112), s7);
     }
     v128.store(o, s0); v128.store(o, s1, 16); v128.store(o, s2, 32); v128.store(o, s3, 48);
     v128.store(o, s4, 64); v128.store(o, s5, 80); v128.store(o, s6, 96); v128.store(o, s7, 112);
@@ -140,39 +146,122 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
     let s = cols == 4 ? v128.load(y + at(j)) : ld(y + at(j), cols);
     if (cols == 4) {
       for (let i = 0; i < k; i++, p += step) {
-        s = f32x4.add(s, f32x4.mul(v128.load_splat<f32>(x + at(i)), v128.load(p)));
+        s = madd(v128.load_splat<f32>(x + at(i)), v128.load(p), s);
       }
       v128.store(y + at(j), s);
     } else {
       for (let i = 0; i < k; i++, p += step) {
-        s = f32x4.add(s, f32x4.mul(v128.load_splat<f32>(x + at(i)), ld(p, cols)));
+        s = madd(v128.load_splat<f32>(x + at(i)), ld(p, cols), s);
       }
       st(y + at(j), s, cols);
     }
   }
 }
 
-/** One packed block against `m` rows. `ta`: A is stored (K,M). `depth` is the K of the panels. */
+/**
+ * One packed block against `m` rows. `ta`: A is stored (K,M). The panels were packed for (depth,width), of which the first k rows
+ * and n columns are read.
+ */
 export function block(
   m: i32, n: i32, k: i32, a: usize, lda: i32, ta: bool,
-  packed: usize, depth: i32, c: usize, ldc: i32, mode: i32, bias: usize,
+  packed: usize, depth: i32, width: i32, c: usize, ldc: i32, mode: i32, bias: usize,
 ): void {
-  const panel = at(depth * 8);
-  const full = m & ~3;
-  for (let j = 0; j < n; j += 8) {
-    const cols = min(8, n - j);
-    const cj = c + at(j);
+  const next: usize = ta ? 4 : at(lda); // from one row of A to the next, and
+  const step: usize = ta ? at(lda) : 4; // from one column to the next
+  const row = at(ldc);
+  let j = 0;
+  for (; j < n && width - j > 8; j += 16, packed += at(depth * 16)) {
+    const cols = min(16, n - j);
     const bj = bias + at(j);
-    for (let i = 0; i < full; i += 4) {
-      if (ta) columns4x8(k, a + at(i), at(lda), packed, cj + at(i * ldc), at(ldc), cols, mode, bj);
-      else rows4x8(k, a + at(i * lda), at(lda), packed, cj + at(i * ldc), at(ldc), cols, mode, bj);
+    let ai = a;
+    let ci = c + at(j);
+    for (let i = 1; i < m; i += 2, ai += 2 * next, ci += 2 * row) {
+      if (ta) columns2x16(k, ai, step, packed, ci, row, cols, mode, bj);
+      else rows2x16(k, ai, next, packed, ci, row, cols, mode, bj);
     }
-    for (let i = full; i < m; i++) {
-      if (ta) row1x8(k, a + at(i), at(lda), packed, cj + at(i * ldc), cols, mode, bj);
-      else row1x8(k, a + at(i * lda), 4, packed, cj + at(i * ldc), cols, mode, bj);
-    }
-    packed += panel;
+    if (m & 1) row1x16(k, ai, step, packed, ci, cols, mode, bj);
   }
+  if (j < n) {
+    const cols = n - j;
+    const bj = bias + at(j);
+    let ai = a;
+    let ci = c + at(j);
+    let i = 0;
+    for (; i + 4 <= m; i += 4, ai += 4 * next, ci += 4 * row) {
+      if (ta) columns4x8(k, ai, step, packed, ci, row, cols, mode, bj);
+      else rows4x8(k, ai, next, packed, ci, row, cols, mode, bj);
+    }
+    for (; i < m; i++, ai += next, ci += row) row1x8(k, ai, step, packed, ci, cols, mode, bj);
+  }
+}
+
+/** 2 rows of A (lda bytes apart) times a panel of 16. */
+function rows2x16(
+  k: i32, a0: usize, lda: usize, b: usize, c: usize, ldc: usize, cols: i32, mode: i32, bias: usize,
+): void {
+  const a1 = a0 + lda;
+  let s00 = splat(0), s01 = splat(0), s02 = splat(0), s03 = splat(0);
+  let s10 = splat(0), s11 = splat(0), s12 = splat(0), s13 = splat(0);
+  const end = at(k);
+  for (let i: usize = 0; i < end; i += 4, b += 64) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const b2 = v128.load(b, 32);
+    const b3 = v128.load(b, 48);
+    let v = v128.load_splat<f32>(a0 + i);
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
+    s02 = madd(v, b2, s02);
+    s03 = madd(v, b3, s03);
+    v = v128.load_splat<f32>(a1 + i);
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
+    s12 = madd(v, b2, s12);
+    s13 = madd(v, b3, s13);
+  }
+  put16(s00, s01, s02, s03, c, cols, mode, bias);
+  put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
+}
+
+/** 2 columns of A (side by side; lda bytes from one k to the next) times a panel of 16. */
+function columns2x16(
+  k: i32, a: usize, lda: usize, b: usize, c: usize, ldc: usize, cols: i32, mode: i32, bias: usize,
+): void {
+  let s00 = splat(0), s01 = splat(0), s02 = splat(0), s03 = splat(0);
+  let s10 = splat(0), s11 = splat(0), s12 = splat(0), s13 = splat(0);
+  const end = b + at(k * 16);
+  for (; b < end; b += 64, a += lda) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const b2 = v128.load(b, 32);
+    const b3 = v128.load(b, 48);
+    let v = v128.load_splat<f32>(a);
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
+    s02 = madd(v, b2, s02);
+    s03 = madd(v, b3, s03);
+    v = v128.load_splat<f32>(a, 4);
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
+    s12 = madd(v, b2, s12);
+    s13 = madd(v, b3, s13);
+  }
+  put16(s00, s01, s02, s03, c, cols, mode, bias);
+  put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
+}
+
+/** One row of A (elements `step` bytes apart) times a panel of 16. */
+function row1x16(k: i32, a: usize, step: usize, b: usize, c: usize, cols: i32, mode: i32, bias: usize): void {
+  let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
+  const end = b + at(k * 16);
+  for (; b < end; b += 64, a += step) {
+    const v = v128.load_splat<f32>(a);
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
+    s2 = madd(v, v128.load(b, 32), s2);
+    s3 = madd(v, v128.load(b, 48), s3);
+  }
+  put16(s0, s1, s2, s3, c, cols, mode, bias);
 }
 
 /** 4 rows of A (lda bytes apart) times one panel. */
@@ -189,17 +278,17 @@ function rows4x8(
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a0 + i);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
     v = v128.load_splat<f32>(a1 + i);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
     v = v128.load_splat<f32>(a2 + i);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
+    s20 = madd(v, b0, s20);
+    s21 = madd(v, b1, s21);
     v = v128.load_splat<f32>(a3 + i);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
+    s30 = madd(v, b0, s30);
+    s31 = madd(v, b1, s31);
   }
   put(s00, s01, c, cols, mode, bias);
   put(s10, s11, c + ldc, cols, mode, bias);
@@ -218,17 +307,17 @@ function columns4x8(
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let v = v128.load_splat<f32>(a);
-    s00 = f32x4.add(s00, f32x4.mul(v, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v, b1));
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
     v = v128.load_splat<f32>(a, 4);
-    s10 = f32x4.add(s10, f32x4.mul(v, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v, b1));
+    s10 = madd(v, b0, s10);
+    s11 = madd(v, b1, s11);
     v = v128.load_splat<f32>(a, 8);
-    s20 = f32x4.add(s20, f32x4.mul(v, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v, b1));
+    s20 = madd(v, b0, s20);
+    s21 = madd(v, b1, s21);
     v = v128.load_splat<f32>(a, 12);
-    s30 = f32x4.add(s30, f32x4.mul(v, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v, b1));
+    s30 = madd(v, b0, s30);
+    s31 = madd(v, b1, s31);
   }
   put(s00, s01, c, cols, mode, bias);
   put(s10, s11, c + ldc, cols, mode, bias);
@@ -243,19 +332,26 @@ function row1x8(k: i32, a: usize, step: usize, b: usize, c: usize, cols: i32, mo
   for (; i + 2 <= k; i += 2, b += 64) {
     let v = v128.load_splat<f32>(a);
     a += step;
-    s0 = f32x4.add(s0, f32x4.mul(v, v128.load(b)));
-    s1 = f32x4.add(s1, f32x4.mul(v, v128.load(b, 16)));
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
     v = v128.load_splat<f32>(a);
     a += step;
-    t0 = f32x4.add(t0, f32x4.mul(v, v128.load(b, 32)));
-    t1 = f32x4.add(t1, f32x4.mul(v, v128.load(b, 48)));
+    t0 = madd(v, v128.load(b, 32), t0);
+    t1 = madd(v, v128.load(b, 48), t1);
   }
   if (i < k) {
     const v = v128.load_splat<f32>(a);
-    s0 = f32x4.add(s0, f32x4.mul(v, v128.load(b)));
-    s1 = f32x4.add(s1, f32x4.mul(v, v128.load(b, 16)));
+    s0 = madd(v, v128.load(b), s0);
+    s1 = madd(v, v128.load(b, 16), s1);
   }
   put(f32x4.add(s0, t0), f32x4.add(s1, t1), c, cols, mode, bias);
+}
+
+// @ts-ignore: decorator
+@inline
+function put16(s0: v128, s1: v128, s2: v128, s3: v128, c: usize, cols: i32, mode: i32, bias: usize): void {
+  put(s0, s1, c, min(8, cols), mode, bias);
+  if (cols > 8) put(s2, s3, c + 32, cols - 8, mode, bias + 32);
 }
 
 /** 8 (or, at the edge, `cols`) finished sums of one row to C. */

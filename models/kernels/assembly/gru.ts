@@ -1,9 +1,11 @@
-import { activate, activateRows, slope0, slope1, slope2, slope4, slopeHi, slopeLo } from "./activation";
+import { activate, activateRows, SIGMOID, slope0, slope1, slope2, slope4, slopeHi, slopeLo, TANH } from "./activation";
 import { addTo } from "./elementwise";
-import { gemm, gemmPacked, gemv, pack, packedFloats, packTransposed } from "./gemm";
+import { gemm, gemv } from "./gemm";
 import { carry, setAside } from "./mask";
+import { gate4, tanh4 } from "./math";
+import { ADD, BIAS, packAcross, packBelow, panelFloats, stepProduct, ZERO } from "./step-product";
 import { columnSums } from "./tensor";
-import { at, ld, st } from "./vector";
+import { at, ld, madd, splat, st } from "./vector";
 
 // Gate order z, r, n (Keras: z, r, h). s = recurrent activation, f = activation:
 //   z, r = s(x W + h R + b)   h_t = z h_{t-1} + (1 - z) n
@@ -12,44 +14,71 @@ import { at, ld, st } from "./vector";
 // Source: Cho et al. 2014, arXiv 1406.1078 (v1: reset after, v3: reset before), laid out as in Keras.
 // mask (T,B), or 0: at a masked step a row's state, and so its output, stays as it was.
 
+/** Rows that go through a step together: the height of a block of the product, and their gates stay in L1. */
+const ROWS: i32 = 4;
+
 /**
  * x (T,B,C), w (C,3H), r (H,3H), b or 0 -> hs (T,B,H). Kept for the way back: gates (T,B,3H) after activation;
  * inner (T,B,H): r h_{t-1} when the reset comes before, h_{t-1} Rn + b'n when after. zeros (B,H): the state before the
- * first step. packed: R in panels. bias (3H): scratch for the joined biases.
+ * first step. packed: [W; R] in panels, those of z and r and those of n. bias (3H): scratch for the joined biases.
  */
 export function gruForward(
   x: usize, w: usize, r: usize, b: usize, mask: usize, hs: usize, gates: usize, inner: usize, zeros: usize,
   packed: usize, bias: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
 ): void {
   const G = 3 * H;
+  const D = C + H;
   if (b && resetAfter) {
     // Of b', only the part for n must wait: the rest is added with b.
     memory.copy(bias, b, at(G));
     addTo(bias, b + at(G), 2 * H);
   } else bias = b;
-  gemm(false, false, T * B, G, C, x, C, w, G, gates, G, false, bias);
-  const packedN = packed + at(packedFloats(H, 2 * H));
-  pack(r, G, H, 2 * H, packed);
-  pack(r + at(2 * H), G, H, H, packedN);
-  const slice = B * H;
+  const biasN = bias + at(2 * H);
+  const lateBias = b + at(G + 2 * H);
+  const packedN = packed + at(panelFloats(D, 2 * H));
+  packBelow(w, G, C, 2 * H, packed, 0, D);
+  packBelow(r, G, H, 2 * H, packed, C, D);
+  packBelow(w + at(2 * H), G, C, H, packedN, 0, D);
+  packBelow(r + at(2 * H), G, H, H, packedN, C, D);
+  const usual = act == TANH && recAct == SIGMOID;
+  const start = b ? BIAS : ZERO;
   for (let t = 0; t < T; t++) {
-    const z = gates + at(t * B * G);
-    const h = hs + at(t * slice);
-    const hPrev = t > 0 ? h - at(slice) : zeros;
-    const u = inner + at(t * slice);
-    if (t > 0) gemmPacked(B, 2 * H, H, hPrev, H, packed, z, G, 1, 0);
-    activateRows(recAct, z, B, 2 * H, G);
-    if (resetAfter) {
-      const bn = b ? b + at(G + 2 * H) : zeros;
-      gemmPacked(B, H, H, hPrev, H, packedN, u, H, 2, bn);
-      addReset(z, u, B, H);
-    } else {
-      multiplyReset(z, hPrev, u, B, H);
-      if (t > 0) gemmPacked(B, H, H, u, H, packedN, z + at(2 * H), G, 1, 0);
+    const K = t > 0 ? H : 0;
+    for (let i = 0; i < B; i += ROWS) {
+      const m = min(ROWS, B - i);
+      const row = t * B + i;
+      const xi = x + at(row * C);
+      const z = gates + at(row * G);
+      const n = z + at(2 * H);
+      const h = hs + at(row * H);
+      const u = inner + at(row * H);
+      const hPrev = t > 0 ? h - at(B * H) : zeros;
+      stepProduct(m, 2 * H, xi, C, C, hPrev, H, K, packed, D, z, G, start, bias);
+      if (resetAfter) {
+        stepProduct(m, H, xi, C, C, 0, 0, 0, packedN, D, n, G, start, biasN);
+        stepProduct(m, H, hPrev, H, K, 0, 0, 0, packedN + at(C * 16), D, u, H, start, lateBias);
+        if (usual) {
+          usualGates(z, 0, u, m, H);
+          usualMix(z, hPrev, h, m, H);
+        } else {
+          activateRows(recAct, z, m, 2 * H, G);
+          addReset(z, u, m, H);
+        }
+      } else {
+        if (usual) usualGates(z, hPrev, u, m, H);
+        else {
+          activateRows(recAct, z, m, 2 * H, G);
+          multiplyReset(z, hPrev, u, m, H);
+        }
+        stepProduct(m, H, xi, C, C, u, H, K, packedN, D, n, G, start, biasN);
+        if (usual) usualMix(z, hPrev, h, m, H);
+      }
+      if (!usual) {
+        activateRows(act, n, m, H, G);
+        mix(z, hPrev, h, m, H);
+      }
+      if (mask) carry(mask + at(row), hPrev, h, m, H);
     }
-    activateRows(act, z + at(2 * H), B, H, G);
-    mix(z, hPrev, h, B, H);
-    if (mask) carry(mask + at(t * B), hPrev, h, B, H);
   }
 }
 
@@ -64,39 +93,48 @@ export function gruBackward(
   packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32, recAct: i32, resetAfter: bool,
 ): void {
   const G = 3 * H;
-  const slice = B * H;
-  const packedN = packed + at(packedFloats(2 * H, H));
-  packTransposed(r, G, 2 * H, H, packed);
-  packTransposed(r + at(2 * H), G, H, H, packedN);
-  memory.fill(dh, 0, at(slice));
+  packAcross(r, G, G, H, packed);
+  const packedN = packed + at(2 * H * 16);
+  memory.fill(dh, 0, at(B * H));
+  const usual = act == TANH && recAct == SIGMOID;
   for (let t = T - 1; t >= 0; t--) {
-    const z = gates + at(t * B * G);
-    const s = at(t * slice);
-    const hPrev = t > 0 ? hs + s - at(slice) : zeros;
-    const u = inner + s;
-    if (sequences) addTo(dh, dy + s, slice);
-    else if (t == T - 1) addTo(dh, dy, slice);
-    if (mask) setAside(mask + at(t * B), dh, aside, B, H);
-    // From here dh turns from the gradient of h_t into that of h_{t-1}, part by part.
-    outputGradients(z, hPrev, dh, B, H, act, recAct);
-    if (resetAfter) resetAfterGradients(z, u, B, H, recAct);
-    else {
-      gemmPacked(B, H, H, z + at(2 * H), G, packedN, du, H, 0, 0);
-      resetBeforeGradients(z, hPrev, du, dh, B, H, recAct);
+    for (let i = 0; i < B; i += ROWS) {
+      const m = min(ROWS, B - i);
+      const row = t * B + i;
+      const z = gates + at(row * G);
+      const hPrev = t > 0 ? hs + at((row - B) * H) : zeros;
+      const u = inner + at(row * H);
+      const d = dh + at(i * H);
+      const asideH = aside + at(i * H);
+      if (sequences) addTo(d, dy + at(row * H), m * H);
+      else if (t == T - 1) addTo(d, dy + at(i * H), m * H);
+      if (mask) setAside(mask + at(row), d, asideH, m, H);
+      // From here d turns from the gradient of h_t into that of h_{t-1}, part by part.
+      if (resetAfter) {
+        if (usual) usualAfterGradients(z, u, hPrev, d, m, H);
+        else {
+          outputGradients(z, hPrev, d, m, H, act, recAct);
+          resetAfterGradients(z, u, m, H, recAct);
+        }
+        if (t > 0) stepProduct(m, H, z, G, 2 * H, u, H, H, packed, G, d, H, ADD, 0);
+      } else {
+        const dui = du + at(i * H);
+        outputGradients(z, hPrev, d, m, H, act, recAct);
+        stepProduct(m, H, z + at(2 * H), G, H, 0, 0, 0, packedN, G, dui, H, ZERO, 0);
+        resetBeforeGradients(z, hPrev, dui, d, m, H, recAct);
+        if (t > 0) stepProduct(m, H, z, G, 2 * H, 0, 0, 0, packed, G, d, H, ADD, 0);
+      }
+      if (mask) addTo(d, asideH, m * H);
     }
-    if (t > 0) {
-      if (resetAfter) gemmPacked(B, H, H, u, H, packedN, dh, H, 1, 0);
-      gemmPacked(B, H, 2 * H, z, G, packed, dh, H, 1, 0);
-    }
-    if (mask) addTo(dh, aside, slice);
   }
   const later = gates + at(B * G);
   gemm(true, false, C, G, T * B, x, C, gates, G, dw, G, true, 0);
   if (T > 1) {
     gemm(true, false, H, 2 * H, (T - 1) * B, hs, H, later, G, dr, G, true, 0);
     const drN = dr + at(2 * H);
-    if (resetAfter) gemm(true, false, H, H, (T - 1) * B, hs, H, inner + at(slice), H, drN, G, true, 0);
-    else gemm(true, false, H, H, (T - 1) * B, inner + at(slice), H, later + at(2 * H), G, drN, G, true, 0);
+    const slice = at(B * H);
+    if (resetAfter) gemm(true, false, H, H, (T - 1) * B, hs, H, inner + slice, H, drN, G, true, 0);
+    else gemm(true, false, H, H, (T - 1) * B, inner + slice, H, later + at(2 * H), G, drN, G, true, 0);
   }
   if (db) {
     columnSums(gates, G, T * B, G, db);
@@ -137,6 +175,90 @@ export function gruStep(
   mix(z, h, h, 1, H);
 }
 
+// The usual activations, tanh and sigmoid, have loops of their own: all of a step in one pass.
+
+// Two loops, so that no chain is as long as a gate's and the next one's together.
+
+/** z and r after activation, u = r h_{t-1}; or, where hPrev is 0, n += r u. */
+function usualGates(z: usize, hPrev: usize, u: usize, B: i32, H: i32): void {
+  const H1 = at(H);
+  for (let i = 0; i < B; i++, z += 3 * H1) {
+    for (let j = 0; j < H; j += 4) {
+      const n = min(4, H - j);
+      if (n == 4) usualGate(z + at(j), H1, hPrev, u, 4);
+      else usualGate(z + at(j), H1, hPrev, u, n);
+      if (hPrev) hPrev += at(n);
+      u += at(n);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function usualGate(p: usize, H1: usize, hPrev: usize, u: usize, k: i32): void {
+  const r = gate4(ld(p + H1, k));
+  st(p, gate4(ld(p, k)), k);
+  st(p + H1, r, k);
+  if (hPrev) st(u, f32x4.mul(r, ld(hPrev, k)), k);
+  else st(p + 2 * H1, madd(r, ld(u, k), ld(p + 2 * H1, k)), k);
+}
+
+/** n after activation, and h. */
+function usualMix(z: usize, hPrev: usize, h: usize, B: i32, H: i32): void {
+  const H2 = at(2 * H);
+  for (let i = 0; i < B; i++, z += at(3 * H)) {
+    for (let j = 0; j < H; j += 4) {
+      const n = min(4, H - j);
+      if (n == 4) usualMixOne(z + at(j), H2, hPrev, h, 4);
+      else usualMixOne(z + at(j), H2, hPrev, h, n);
+      hPrev += at(n);
+      h += at(n);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function usualMixOne(p: usize, H2: usize, hPrev: usize, h: usize, k: i32): void {
+  const n = tanh4(ld(p + H2, k));
+  st(p + H2, n, k);
+  st(h, madd(ld(p, k), f32x4.sub(ld(hPrev, k), n), n), k);
+}
+
+/** outputGradients and resetAfterGradients in one. */
+function usualAfterGradients(z: usize, u: usize, hPrev: usize, dh: usize, B: i32, H: i32): void {
+  const H1 = at(H);
+  for (let i = 0; i < B; i++, z += 3 * H1) {
+    for (let j = 0; j < H; j += 4) {
+      const n = min(4, H - j);
+      if (n == 4) usualAfterGradient(z + at(j), H1, u, hPrev, dh, 4);
+      else usualAfterGradient(z + at(j), H1, u, hPrev, dh, n);
+      u += at(n);
+      hPrev += at(n);
+      dh += at(n);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function usualAfterGradient(p: usize, H1: usize, up: usize, hPrev: usize, dhp: usize, k: i32): void {
+  const one = splat(1);
+  const z = ld(p, k);
+  const r = ld(p + H1, k);
+  const n = ld(p + 2 * H1, k);
+  const u = ld(up, k);
+  const dh = ld(dhp, k);
+  const dz = f32x4.mul(dh, z);
+  const dn = f32x4.mul(f32x4.sub(dh, dz), f32x4.sub(one, f32x4.mul(n, n)));
+  const dnr = f32x4.mul(dn, r);
+  st(p, f32x4.mul(f32x4.mul(dz, f32x4.sub(ld(hPrev, k), n)), f32x4.sub(one, z)), k);
+  st(p + H1, f32x4.mul(f32x4.mul(dnr, u), f32x4.sub(one, r)), k);
+  st(p + 2 * H1, dn, k);
+  st(up, dnr, k);
+  st(dhp, dz, k);
+}
+
 /** n += r u */
 function addReset(z: usize, u: usize, B: i32, H: i32): void {
   const H1 = at(H);
@@ -144,8 +266,8 @@ function addReset(z: usize, u: usize, B: i32, H: i32): void {
     for (let j = 0; j < H; j += 4) {
       const n = min(4, H - j);
       const p = z + H1 + at(j);
-      if (n == 4) v128.store(p + H1, f32x4.add(v128.load(p + H1), f32x4.mul(v128.load(p), v128.load(u))));
-      else st(p + H1, f32x4.add(ld(p + H1, n), f32x4.mul(ld(p, n), ld(u, n))), n);
+      if (n == 4) v128.store(p + H1, madd(v128.load(p), v128.load(u), v128.load(p + H1)));
+      else st(p + H1, madd(ld(p, n), ld(u, n), ld(p + H1, n)), n);
       u += at(n);
     }
   }
@@ -185,7 +307,7 @@ function mix(z: usize, hPrev: usize, h: usize, B: i32, H: i32): void {
 @inline
 function mixOne(p: usize, H2: usize, hPrev: usize, h: usize, n: i32): void {
   const c = ld(p + H2, n);
-  st(h, f32x4.add(c, f32x4.mul(ld(p, n), f32x4.sub(ld(hPrev, n), c))), n);
+  st(h, madd(ld(p, n), f32x4.sub(ld(hPrev, n), c), c), n);
 }
 
 /** z = dh (hPrev - n) s'(z), n = dh (1 - z) f'(n), dh = dh z. r stays as it is. */
@@ -247,7 +369,7 @@ function resetBeforeGradients(z: usize, hPrev: usize, du: usize, dh: usize, B: i
       const p = z + H1 + at(j);
       const d = ld(du, n);
       const r = ld(p, n);
-      st(dh, f32x4.add(ld(dh, n), f32x4.mul(d, r)), n);
+      st(dh, madd(d, r, ld(dh, n)), n);
       st(p, f32x4.mul(f32x4.mul(d, ld(hPrev, n)), slope4(r, s0, s1, s2, sl, sh)), n);
       hPrev += at(n);
       du += at(n);

@@ -44,6 +44,8 @@ export { rnnBackward, rnnForward, rnnStep } from "./simple-rnn";
 export { logSoftmax, logSoftmaxBackward, softmax, softmaxBackward } from "./softmax";
 export { hasStrayClass, maskTargets, spreadWeights, weighClasses } from "./targets";
 export { columnSums, hasInfinity, maxAbsBits, reorder } from "./tensor";
+export { seriesBackward, seriesForward } from "./winograd-series";
+export { winogradBackward, winogradForward } from "./winograd";
 
 /** The first byte that the caller may use: the kernels' own scratch lies below. */
 export function heapBase(): usize {

@@ -7,15 +7,21 @@ import { at, ld, splat, st } from "./vector";
 export function sumOfSquares(p: usize, n: i32): f64 {
   let even = f64x2.splat(0);
   let odd = f64x2.splat(0);
-  for (let i = 0; i < n; i += 4) {
-    const v = ld(p + at(i), min(4, n - i));
+  const end = p + at(n & ~3);
+  for (; p < end; p += 16) {
+    const v = v128.load(p);
     const low = f64x2.promote_low_f32x4(v);
     const high = f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0));
     even = f64x2.add(even, f64x2.mul(low, low));
     odd = f64x2.add(odd, f64x2.mul(high, high));
   }
   const s = f64x2.add(even, odd);
-  return f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
+  let sum = f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
+  for (let i = 0; i < (n & 3); i++) {
+    const v = <f64>load<f32>(p + at(i));
+    sum += v * v;
+  }
+  return sum;
 }
 
 /** to += factor from */
@@ -94,20 +100,23 @@ export function proximal(g: usize, w: usize, anchor: usize, n: i32, mu: f32): vo
 
 /** v = momentum v + g; w -= rate v, or with Nesterov rate (g + momentum v). v may be 0 (no momentum). */
 export function sgd(w: usize, g: usize, v: usize, n: i32, rate: f32, momentum: f32, nesterov: bool): void {
-  const r = splat(rate);
-  const m = splat(momentum);
-  for (let i = 0; i < n; i += 4) {
-    const k = min(4, n - i);
-    const o = at(i);
-    const grad = ld(g + o, k);
-    let step = grad;
-    if (v) {
-      const velocity = f32x4.add(f32x4.mul(m, ld(v + o, k)), grad);
-      st(v + o, velocity, k);
-      step = nesterov ? f32x4.add(grad, f32x4.mul(m, velocity)) : velocity;
-    }
-    st(w + o, f32x4.sub(ld(w + o, k), f32x4.mul(r, step)), k);
+  const R = splat(rate), M = splat(momentum);
+  const full = at(n & ~3);
+  for (let o: usize = 0; o < full; o += 16) sgd4(w + o, g + o, v ? v + o : 0, 4, R, M, nesterov);
+  if (n & 3) sgd4(w + full, g + full, v ? v + full : 0, n & 3, R, M, nesterov);
+}
+
+// @ts-ignore: decorator
+@inline
+function sgd4(w: usize, g: usize, v: usize, k: i32, R: v128, M: v128, nesterov: bool): void {
+  const grad = ld(g, k);
+  let step = grad;
+  if (v) {
+    const velocity = f32x4.add(f32x4.mul(M, ld(v, k)), grad);
+    st(v, velocity, k);
+    step = nesterov ? f32x4.add(grad, f32x4.mul(M, velocity)) : velocity;
   }
+  st(w, f32x4.sub(ld(w, k), f32x4.mul(R, step)), k);
 }
 
 /**
@@ -121,17 +130,24 @@ export function adam(
 ): void {
   const B1 = splat(b1), B2 = splat(b2), D1 = splat(1 - b1), D2 = splat(1 - b2), E = splat(eps);
   const R = splat(rate / c1), C2 = splat(1 / c2), KEPT = splat(1 - rate * decay);
-  for (let i = 0; i < n; i += 4) {
-    const k = min(4, n - i);
-    const o = at(i);
-    const grad = ld(g + o, k);
-    const mean = f32x4.add(f32x4.mul(B1, ld(m + o, k)), f32x4.mul(D1, grad));
-    const variance = f32x4.add(f32x4.mul(B2, ld(v + o, k)), f32x4.mul(D2, f32x4.mul(grad, grad)));
-    st(m + o, mean, k);
-    st(v + o, variance, k);
-    const root = f32x4.add(f32x4.sqrt(f32x4.mul(variance, C2)), E);
-    st(w + o, f32x4.sub(f32x4.mul(KEPT, ld(w + o, k)), f32x4.div(f32x4.mul(R, mean), root)), k);
-  }
+  const full = at(n & ~3);
+  for (let o: usize = 0; o < full; o += 16) adam4(w + o, g + o, m + o, v + o, 4, B1, B2, D1, D2, E, R, C2, KEPT);
+  if (n & 3) adam4(w + full, g + full, m + full, v + full, n & 3, B1, B2, D1, D2, E, R, C2, KEPT);
+}
+
+// @ts-ignore: decorator
+@inline
+function adam4(
+  w: usize, g: usize, m: usize, v: usize, k: i32,
+  B1: v128, B2: v128, D1: v128, D2: v128, E: v128, R: v128, C2: v128, KEPT: v128,
+): void {
+  const grad = ld(g, k);
+  const mean = f32x4.add(f32x4.mul(B1, ld(m, k)), f32x4.mul(D1, grad));
+  const variance = f32x4.add(f32x4.mul(B2, ld(v, k)), f32x4.mul(D2, f32x4.mul(grad, grad)));
+  st(m, mean, k);
+  st(v, variance, k);
+  const root = f32x4.add(f32x4.sqrt(f32x4.mul(variance, C2)), E);
+  st(w, f32x4.sub(f32x4.mul(KEPT, ld(w, k)), f32x4.div(f32x4.mul(R, mean), root)), k);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { fillKept } from "./random";
 import { at, ld, splat, st } from "./vector";
 
 // What recurrent layers do around their kernels. Everything is time-major: (T, n) with n = B * channels.
@@ -21,28 +22,10 @@ export function arrangeSteps(from: usize, to: usize, factors: usize, T: i32, n: 
 
 /**
  * to (n): 0 with the probability `rate`, else 1 / (1 - rate). random: the four words of a generator, moved on.
- * Source: xoshiro128** of Blackman & Vigna 2021, arXiv 1805.01407; dropout of Srivastava et al. 2014, in the form that
- * leaves scoring as it is.
+ * Source: Srivastava et al. 2014, in the form that leaves scoring as it is.
  */
 export function dropFactors(random: usize, to: usize, n: i32, rate: f32): void {
-  let a = load<u32>(random), b = load<u32>(random, 4), c = load<u32>(random, 8), d = load<u32>(random, 12);
-  const kept: f32 = 1 / (1 - rate);
-  const threshold = <u64>(<f64>rate * 4294967296.0);
-  for (let i = 0; i < n; i++, to += 4) {
-    const bits = rotl<u32>(b * 5, 7) * 9;
-    const t = b << 9;
-    c ^= a;
-    d ^= b;
-    b ^= c;
-    a ^= d;
-    c ^= t;
-    d = rotl<u32>(d, 11);
-    store<f32>(to, <u64>bits < threshold ? 0 : kept);
-  }
-  store<u32>(random, a);
-  store<u32>(random, b, 4);
-  store<u32>(random, c, 8);
-  store<u32>(random, d, 12);
+  fillKept(random, to, n, <u32>(<f64>rate * 4294967296.0), 1 / (1 - rate));
 }
 
 /** How the two directions of a bidirectional layer become one. The same numbers stand in models/engine/layers/bidirectional.ts. */

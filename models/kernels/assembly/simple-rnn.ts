@@ -1,5 +1,6 @@
 import { activate, activateBackward } from "./activation";
-import { gemm, gemmPacked, gemv, pack, packTransposed } from "./gemm";
+import { gemm, gemv } from "./gemm";
+import { BIAS, packAcross, packBelow, stepProduct, ZERO } from "./step-product";
 import { columnSums } from "./tensor";
 import { addTo } from "./elementwise";
 import { carry, setAside } from "./mask";
@@ -8,19 +9,21 @@ import { at } from "./vector";
 // h_t = f(x_t W + h_{t-1} R + b). Everything is time-major: step t of a (T,B,H) buffer is one contiguous (B,H) slice.
 // mask (T,B), or 0: at a masked step a row's state, and so its output, stays as it was.
 
-/** x (T,B,C), w (C,H), r (H,H), b (H) or 0 -> hs (T,B,H). zeros (B,H). packed: scratch for R in panels. */
+/** x (T,B,C), w (C,H), r (H,H), b (H) or 0 -> hs (T,B,H). zeros (B,H). packed: scratch for [W; R] in panels. */
 export function rnnForward(
   x: usize, w: usize, r: usize, b: usize, mask: usize, hs: usize, zeros: usize, packed: usize,
   T: i32, B: i32, C: i32, H: i32, act: i32,
 ): void {
-  gemm(false, false, T * B, H, C, x, C, w, H, hs, H, false, b);
-  pack(r, H, H, H, packed);
+  const D = C + H;
+  packBelow(w, H, C, H, packed, 0, D);
+  packBelow(r, H, H, H, packed, C, D);
   const slice = B * H;
   for (let t = 0; t < T; t++) {
     const h = hs + at(t * slice);
-    if (t > 0) gemmPacked(B, H, H, h - at(slice), H, packed, h, H, 1, 0);
+    const hPrev = t > 0 ? h - at(slice) : zeros;
+    stepProduct(B, H, x + at(t * B * C), C, C, hPrev, H, t > 0 ? H : 0, packed, D, h, H, b ? BIAS : ZERO, b);
     activate(act, h, slice);
-    if (mask) carry(mask + at(t * B), t > 0 ? h - at(slice) : zeros, h, B, H);
+    if (mask) carry(mask + at(t * B), hPrev, h, B, H);
   }
 }
 
@@ -32,13 +35,13 @@ export function rnnBackward(
   x: usize, w: usize, r: usize, mask: usize, hs: usize, dy: usize, sequences: bool, dz: usize, aside: usize,
   dx: usize, dw: usize, dr: usize, db: usize, packed: usize, T: i32, B: i32, C: i32, H: i32, act: i32,
 ): void {
-  packTransposed(r, H, H, H, packed);
+  packAcross(r, H, H, H, packed);
   const slice = B * H;
   for (let t = T - 1; t >= 0; t--) {
     const d = dz + at(t * slice);
     if (t == T - 1) memory.copy(d, sequences ? dy + at(t * slice) : dy, at(slice));
     else {
-      gemmPacked(B, H, H, d + at(slice), H, packed, d, H, 0, 0);
+      stepProduct(B, H, d + at(slice), H, H, 0, 0, 0, packed, H, d, H, ZERO, 0);
       if (mask) addTo(d, aside, slice);
       if (sequences) addTo(d, dy + at(t * slice), slice);
     }

@@ -45,3 +45,11 @@ export function splat(x: f32): v128 {
 export function at(i: i32): usize {
   return (<usize>i) << 2;
 }
+
+/** a b + c: in the build with relaxed SIMD one instruction, rounded once where the processor has it. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(c, f32x4.mul(a, b));
+}

@@ -35,6 +35,21 @@ export function naiveConvTranspose(
   return x;
 }
 
+/** The gradient of W (kh,kw,channels,filters) where `y` is the gradient of the output. */
+export function naiveKernelGradient(
+  x: ArrayLike<number>,
+  y: ArrayLike<number>,
+  sizes: ConvSizes,
+): Float64Array {
+  const [C, N] = [sizes.input[2], sizes.output[2]];
+  const w = new Float64Array(sizes.kernel[0] * sizes.kernel[1] * C * N);
+  for (const { from, to, tap } of pairs(sizes)) {
+    for (let n = 0; n < N; n++)
+      for (let c = 0; c < C; c++) w[(tap * C + c) * N + n]! += x[from * C + c]! * y[to * N + n]!;
+  }
+  return w;
+}
+
 /** One image, each channel by itself, through W (kh,kw,channels,multiplier). */
 export function naiveDepthwise(x: ArrayLike<number>, w: ArrayLike<number>, sizes: ConvSizes): Float64Array {
   const [C, N] = [sizes.input[2], sizes.output[2]];

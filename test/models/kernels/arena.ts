@@ -1,8 +1,8 @@
-import { instantiate, type Kernels } from "../../../models/kernels/load.ts";
+import { type Build, builds, instantiate, type Kernels, kernelModule } from "../../../models/kernels/load.ts";
 
 /** Kernels with a bump allocator in front, and a guard behind each buffer that shows writes past its end. */
-export async function kernelArena(bytes = 8 << 20) {
-  const kernels: Kernels = await instantiate(bytes);
+export async function kernelArena(bytes = 8 << 20, build: Build = builds()[0]!) {
+  const kernels: Kernels = await instantiate(bytes, await kernelModule(build));
   const base = Math.ceil(kernels.heapBase() / 16) * 16;
   let end = base;
   let guards: Float32Array[] = [];

@@ -1,0 +1,23 @@
+import { countOf, type Ends } from "./samples.ts";
+
+/** The outputs for any number of samples, in batches. x: (n, ...inputShape), one array an input. Throws BAD_SHAPE, NOT_FINITE. */
+export function predict(
+  machine: Ends & { readonly maxBatch: number; forward(batch: number, training: boolean): void },
+  xs: readonly Float32Array[],
+): Float32Array[] {
+  const { maxBatch, inputs, outputs } = machine;
+  const count = countOf(machine, xs);
+  const results = outputs.map(({ size }) => new Float32Array(count * size));
+  for (let start = 0; start < count; start += maxBatch) {
+    const batch = Math.min(maxBatch, count - start);
+    inputs.forEach((input, i) => {
+      input.at(batch).set(xs[i]!.subarray(start * input.size, (start + batch) * input.size));
+    });
+    machine.checkInput(batch);
+    machine.forward(batch, false);
+    outputs.forEach((output, i) => {
+      results[i]!.set(output.at(batch), start * output.size);
+    });
+  }
+  return results;
+}
