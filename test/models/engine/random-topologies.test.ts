@@ -41,8 +41,10 @@ describe("random topologies", () => {
           recipes,
           fc.constantFrom("sgd" as const, "adam" as const),
           async (recipe, optimizer) => {
-            const built = build(recipe, `m${++models}_`);
-            await trainsAlike(built, optimizer);
+            const built = build(recipe, { prefix: `m${++models}_` });
+            await trainsAlike(built, optimizer).catch((cause: Error) => {
+              throw new Error(`${cause.message}, in ${JSON.stringify(built.topology)}`, { cause });
+            });
             for (const name of new Set(built.layers)) trained.set(name, (trained.get(name) ?? 0) + 1);
           },
         ),

@@ -192,19 +192,81 @@ export const LINES: Readonly<Record<string, Line>> = {
   TimeDistributed: on(many, (pick) => ({
     layer: nested("Dense", { units: units(pick), ...activation(pick) }),
   })),
-  // tfjs can't train the normalizations without their center or scale.
+  // tfjs can't train the normalizations without their center or scale. With a small epsilon, one on another turns rounding into whole
+  // gradients, in either engine.
   BatchNormalization: (_, pick) => ({
     axis: -1,
     momentum: pick(0.99, 0.8),
-    epsilon: pick(1e-3, 0.1),
+    epsilon: pick(0.1, 0.01),
   }),
-  LayerNormalization: (_, pick) => ({ axis: -1, epsilon: pick(1e-3, 0.1) }),
+  LayerNormalization: (_, pick) => ({ axis: -1, epsilon: pick(0.1, 0.01) }),
   PReLU: (shape, pick) => ({ shared_axes: row(shape) ? null : pick(null, [1]) }),
   LeakyReLU: (_, pick) => ({ alpha: pick(0.3, 0.1) }),
   ELU: () => ({ alpha: 1 }),
   ReLU: (_, pick) => ({ max_value: pick(null, 1) }),
   Softmax: () => ({ axis: -1 }),
   Dropout: () => ({ rate: 0 }), // what is drawn can't be the same
+};
+
+const dilated = (pick: Pick) => ({ dilation_rate: pick(2, 1) });
+const heads = (pick: Pick) => ({
+  num_heads: pick(2, 1, 3),
+  key_dim: pick(3, 1, 4),
+  use_bias: pick(true, false),
+});
+
+/** What tfjs can't train, or not in the same way. */
+export const OWN_LINES: Readonly<Record<string, Line>> = {
+  ...LINES,
+  Conv1D: on(series, (pick) => ({
+    filters: units(pick),
+    kernel_size: pick(2, 3),
+    padding: pick("causal", "same"),
+    ...dilated(pick),
+    ...activation(pick),
+  })),
+  Conv2D: on(image, (pick) => ({
+    filters: units(pick),
+    kernel_size: [2, 3],
+    padding: "same",
+    ...dilated(pick),
+    ...activation(pick),
+  })),
+  Conv1DTranspose: on(series, (pick, shape) => ({
+    filters: units(pick),
+    kernel_size: window1(pick, shape),
+    ...strides1(pick),
+    ...padding(pick),
+    ...activation(pick),
+  })),
+  DepthwiseConv1D: on(series, (pick, shape) => ({
+    kernel_size: window1(pick, shape),
+    depth_multiplier: pick(2, 1),
+    ...padding(pick),
+    ...activation(pick),
+  })),
+  SeparableConv1D: on(series, (pick, shape) => ({
+    filters: units(pick),
+    kernel_size: window1(pick, shape),
+    depth_multiplier: pick(2, 1),
+    ...padding(pick),
+    ...activation(pick),
+  })),
+  GRU: on(series, (pick) => ({ ...gated(pick), dropout: pick(0, 0.3), reset_after: pick(true, false) })),
+  LSTM: on(series, (pick) => ({ ...gated(pick), dropout: pick(0, 0.3) })),
+  SimpleRNN: on(series, (pick) => ({ ...recurrent(pick), dropout: pick(0, 0.3) })),
+  Masking: on(series, () => ({ mask_value: 0 })),
+  BatchNormalization: (_, pick) => ({ axis: -1, center: pick(true, false), scale: pick(true, false) }),
+  LayerNormalization: (_, pick) => ({ axis: -1, center: pick(true, false), scale: pick(true, false) }),
+  Dropout: (_, pick) => ({ rate: pick(0.5, 0.1) }),
+  AlphaDropout: (_, pick) => ({ rate: pick(0.5, 0.1) }),
+  GaussianDropout: (_, pick) => ({ rate: pick(0.5, 0.1) }),
+  GaussianNoise: () => ({ stddev: 0.1 }),
+  SpatialDropout1D: on(series, () => ({ rate: 0.3 })),
+  SpatialDropout2D: on(image, () => ({ rate: 0.3 })),
+  ThresholdedReLU: () => ({ theta: 0.5 }),
+  SinePositionEncoding: on(series, () => ({})),
+  PositionEmbedding: on(series, (_, [time]) => ({ sequence_length: time })),
 };
 
 const same = (a: Shape, b: Shape) => a.join() === b.join();
@@ -235,6 +297,17 @@ export const JOINS: Readonly<Record<string, Join>> = {
     },
     most: 2,
   },
+};
+
+/** Attention takes queries and values. */
+export const OWN_JOINS: Readonly<Record<string, Join>> = {
+  ...JOINS,
+  Attention: {
+    fits: (shape, other) => series(shape) && series(other) && shape[1] === other[1],
+    config: (pick) => ({ use_scale: pick(false, true), causal: pick(false, true) }),
+    most: 2,
+  },
+  MultiHeadAttention: { fits: (shape, other) => series(shape) && series(other), config: heads, most: 2 },
 };
 
 /** Whole numbers below this are the inputs of an Embedding. */
@@ -295,7 +368,7 @@ export interface Built {
 }
 
 /** `prefix`: of all names. tfjs keeps the order of a model's layers by their names, also for the next model. */
-export function build(recipe: Recipe, prefix = ""): Built {
+export function build(recipe: Recipe, { prefix = "", lines = LINES, joins = JOINS } = {}): Built {
   const nodes: Node[] = [];
   const tokens = new Set<number>();
   const push = (className: string, config: Config, inputs: readonly number[]): void => {
@@ -331,9 +404,9 @@ export function build(recipe: Recipe, prefix = ""): Built {
     const source = from < 7 || open.length === 0 ? open.at(-1)! : open[(from * 7) % open.length]!;
     const { shape } = nodes[source]!;
     const candidates = [
-      ...Object.entries(LINES).filter(([, line]) => line(shape, (first) => first) !== null),
+      ...Object.entries(lines).filter(([, line]) => line(shape, (first) => first) !== null),
       // Twice, as they are few.
-      ...[...Object.entries(JOINS), ...Object.entries(JOINS)].filter(([, { fits }]) =>
+      ...[...Object.entries(joins), ...Object.entries(joins)].filter(([, { fits }]) =>
         open.some((i) => i !== source && fits(shape, nodes[i]!.shape)),
       ),
     ];

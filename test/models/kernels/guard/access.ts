@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 
 const SOURCES = fileURLToPath(new URL("../../../../models/kernels/assembly", import.meta.url));
 
+/** Below it is nothing, so that the address 0, "none", and what a kernel adds to it, is in no buffer. */
+export const DATA_START = 65_536;
+
 /**
  * The kernels with a call before each access to memory: `guard.check(address, bytes)`, which may throw. The sources are the ones that are
  * shipped; only the compiler's own functions that read and write memory are put behind functions of the same arguments.
@@ -23,6 +26,7 @@ export async function compileGuarded(): Promise<Uint8Array> {
       join(scratch, "index.ts"),
       ...["--baseDir", "/", "--outFile", out],
       ...["-O1", "--noAssert", "--runtime=stub", "--enable=simd", "--importMemory", "--zeroFilledMemory"],
+      ...["--memoryBase", String(DATA_START)],
       ...["--disableWarning=112", "--use=abort=", "--debug"], // with names, for the stack of what is found
     ]);
     if (error) throw new Error(`the guarded kernels do not compile: ${stderr.toString()}`, { cause: error });
@@ -34,6 +38,8 @@ export async function compileGuarded(): Promise<Uint8Array> {
 
 /** What is put in the place of each function that touches memory. */
 const REPLACED: readonly (readonly [RegExp, string])[] = [
+  // One function may read three floats more than there are, and says so.
+  [/(function loadBeyond\(p: usize\): v128 {\s*return )v128\.load\(/, "$1guard.loadBeyond("],
   [/\bv128\.load_(lane|zero|splat)</g, "guard.load_$1<"],
   [/\bv128\.store_lane</g, "guard.store_lane<"],
   [/\bv128\.(load|store)\(/g, "guard.$1Vector("],
@@ -54,12 +60,18 @@ function guarded(source: string): string {
   return replaced.includes("guard.") ? `import { guard } from "./access";\n${replaced}` : replaced;
 }
 
-/** AssemblyScript. Inlined, so that the places of lanes stay constants. */
+/** AssemblyScript. The compiler takes constants alone for lanes, hence the cases. */
 const ACCESS = `
 @external("guard", "check")
 declare function check(address: usize, bytes: usize): void;
 
 export namespace guard {
+  // @ts-ignore: decorator
+  @inline
+  export function loadBeyond(p: usize): v128 {
+    check(p, 4);
+    return v128.load(p);
+  }
   // @ts-ignore: decorator
   @inline
   export function loadVector(p: usize, offset: usize = 0): v128 {
@@ -100,13 +112,21 @@ export namespace guard {
   @inline
   export function load_lane<T>(p: usize, v: v128, lane: u8, offset: usize = 0): v128 {
     check(p + offset, sizeof<T>());
-    return v128.load_lane<T>(p + offset, v, lane);
+    if (lane == 0) return v128.load_lane<T>(p + offset, v, 0);
+    if (sizeof<T>() == 8 || lane == 1) return v128.load_lane<T>(p + offset, v, 1);
+    if (sizeof<T>() == 4) return lane == 2 ? v128.load_lane<T>(p + offset, v, 2) : v128.load_lane<T>(p + offset, v, 3);
+    return v;
   }
   // @ts-ignore: decorator
   @inline
   export function store_lane<T>(p: usize, v: v128, lane: u8, offset: usize = 0): void {
     check(p + offset, sizeof<T>());
-    v128.store_lane<T>(p + offset, v, lane);
+    if (lane == 0) v128.store_lane<T>(p + offset, v, 0);
+    else if (sizeof<T>() == 8 || lane == 1) v128.store_lane<T>(p + offset, v, 1);
+    else if (sizeof<T>() == 4) {
+      if (lane == 2) v128.store_lane<T>(p + offset, v, 2);
+      else v128.store_lane<T>(p + offset, v, 3);
+    }
   }
   // @ts-ignore: decorator
   @inline
