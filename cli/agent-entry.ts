@@ -1,6 +1,10 @@
 // The one-file agent: `npm run build` bundles this, with all that it imports, as dist/starling-agent.js. The same file is the
 // training worker, so that a device needs no second one.
 import { isMainThread } from "node:worker_threads";
+import { config } from "zod";
+
+// Compiled checks cost about a megabyte, and a device has few messages to check.
+config({ jitless: true });
 
 if (isMainThread) {
   const { agentCommand } = await import("./commands/agent.ts");

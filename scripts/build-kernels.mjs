@@ -21,7 +21,7 @@ import { fileURLToPath } from "node:url";
 const LIMIT_BYTES = 200 * 1024;
 const BUILDS = { plain: [], relaxed: ["--enable=relaxed-simd"] };
 const OPTIONS = [
-  "-O3s",
+  "-O3",
   "--converge",
   "--noAssert",
   "--runtime=stub",

@@ -15,14 +15,26 @@ const ALIGN_BYTES = 64; // a cache line
 const INFINITY_BITS = 0x7f800000;
 const RANDOM_WORDS = 4;
 
-export async function createMachine(plan: Plan, options: { maxBatch: number; module?: WasmModule }) {
-  const { maxBatch } = options;
-  const kernels = await instantiate(0, options.module);
+/** Kernels of its own, and word of every buffer in their memory: for a test that watches what they touch. */
+export interface Watch {
+  readonly kernels: Kernels;
+  /** Left unused behind each buffer, at least. */
+  readonly gapBytes: number;
+  taken(address: Address, bytes: number): void;
+}
+
+export async function createMachine(
+  plan: Plan,
+  options: { maxBatch: number; module?: WasmModule; watch?: Watch },
+) {
+  const { maxBatch, watch } = options;
+  const kernels = watch?.kernels ?? (await instantiate(0, options.module));
   const base = align(kernels.heapBase());
   let end = base;
   const allocate = (floats: number): Address => {
     const address = end;
-    end = align(end + floats * 4);
+    end = align(end + floats * 4 + (watch?.gapBytes ?? 0));
+    watch?.taken(address, floats * 4);
     return address;
   };
 
@@ -78,7 +90,7 @@ export async function createMachine(plan: Plan, options: { maxBatch: number; mod
     stateOffset += layer.stateFloats ?? 0;
     return bound;
   });
-  reach(kernels.memory, end);
+  reach(kernels.memory, end + ALIGN_BYTES); // whole vectors may be read at the end of the last buffer
 
   // From here on the memory never grows, so views stay alive.
   const buffer = kernels.memory.buffer;

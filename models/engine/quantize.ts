@@ -214,7 +214,7 @@ function quantizedLayers(
 }
 
 /** Without the kernels that are integers now, and with nothing to train, so that no layer gets a gradient. */
-function inferencePlan(plan: Plan, quantized: ReadonlyMap<string, LayerPlan>): Plan {
+export function inferencePlan(plan: Plan, quantized: ReadonlyMap<string, LayerPlan>): Plan {
   const still = <W extends WeightPlan>(weight: W): W => ({ ...weight, trained: false });
   let offset = 0;
   const weights = plan.weights

@@ -3,7 +3,7 @@ import { ConvShape } from "./conv-shape";
 import { addTo, clear, copy } from "./elementwise";
 import { ADD, BIAS, gemm, gemmPacked, gemv, pack, packedFloats, packTransposed, ZERO } from "./gemm";
 import { columnSums } from "./tensor";
-import { at, splat } from "./vector";
+import { at, loadBeyond, splat } from "./vector";
 
 // A convolution is a product of the matrix A (batch oh ow, K = kh kw c), whose rows are the patches that the outputs
 // look at, with the kernel (K,N). A is never made as a whole: either its rows lie in the image as they are (a series:
@@ -178,7 +178,7 @@ function gather(s: ConvShape, x: usize, first: i32, m: i32, out: usize): void {
     let y = oy * s.sh - s.top;
     if (inside && narrow && y >= 0 && y + reach <= s.h) {
       let from = image + <usize>y * line + at(left * c);
-      for (let ky = 0; ky < s.kh; ky++, from += step, out += at(kw * c)) v128.store(out, v128.load(from));
+      for (let ky = 0; ky < s.kh; ky++, from += step, out += at(kw * c)) v128.store(out, loadBeyond(from));
     } else for (let ky = 0; ky < s.kh; ky++, y += s.dh) {
       if (<u32>y >= <u32>s.h) {
         out = zeros(out, kw * c);
@@ -238,7 +238,7 @@ function scatter(s: ConvShape, dx: usize, first: i32, m: i32, rows: usize): void
 @inline
 function run(out: usize, from: usize, n: i32): usize {
   const bytes = at(n);
-  for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, v128.load(from + i));
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, loadBeyond(from + i));
   return out + bytes;
 }
 

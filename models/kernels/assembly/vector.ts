@@ -26,6 +26,16 @@ export function ld(p: usize, n: i32): v128 {
   return loadTail(p, n);
 }
 
+/**
+ * A whole vector of which up to three lanes may lie behind the buffer's end: for copies that are cut off later. Every arena has that much room
+ * behind its last buffer.
+ */
+// @ts-ignore: decorator
+@inline
+export function loadBeyond(p: usize): v128 {
+  return v128.load(p);
+}
+
 // @ts-ignore: decorator
 @inline
 export function st(p: usize, v: v128, n: i32): void {

@@ -4,6 +4,13 @@ import * as tf from "@tensorflow/tfjs";
 
 type Config = Record<string, unknown>;
 
+const classes: tf.serialization.SerializableConstructor<tf.layers.Layer>[] = [];
+
+/** From here on tfjs reads topologies with these layers, in the place of its own where it has one. */
+export function registerKerasLayers(): void {
+  for (const one of classes) tf.serialization.registerClass(one);
+}
+
 /** A layer without weights; `config` is what Keras writes besides the name. */
 function defineLayer(
   className: string,
@@ -12,9 +19,11 @@ function defineLayer(
   class Defined extends tf.layers.Layer {
     static className = className;
     readonly config: Config;
-    constructor({ name, ...config }: Config) {
-      super(name === undefined ? {} : { name: name as string });
-      this.config = config;
+    constructor({ name, batchInputShape, trainable: _, ...config }: Config) {
+      super(Object.fromEntries(Object.entries({ name, batchInputShape }).filter(([, value]) => value)));
+      // What tfjs reads from a file it gives in camel case.
+      const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      this.config = Object.fromEntries(Object.entries(config).map(([key, value]) => [snake(key), value]));
     }
     override computeOutputShape(shapes: tf.Shape | tf.Shape[]): tf.Shape {
       const list = (Array.isArray(shapes[0]) ? shapes : [shapes]) as number[][];
@@ -33,6 +42,7 @@ function defineLayer(
       return { ...super.getConfig(), ...(this.config as tf.serialization.ConfigDict) };
     }
   }
+  classes.push(Defined as never);
   return (config = {}) => new Defined(config);
 }
 
@@ -66,23 +76,36 @@ export const upSampling1d = defineLayer("UpSampling1D", ([x], { size }) => {
   ]);
 });
 
-const keepdims = { keepdims: true };
-export const globalAverageKept = (axes: 1 | 2) =>
-  defineLayer(`GlobalAveragePooling${axes}D`, ([x]) => tf.mean(x!, axes === 1 ? 1 : [1, 2], true))(keepdims);
-export const globalMaxKept = (axes: 1 | 2) =>
-  defineLayer(`GlobalMaxPooling${axes}D`, ([x]) => tf.max(x!, axes === 1 ? 1 : [1, 2], true))(keepdims);
+/** Of equals tfjs's own gives the whole gradient to each. */
+export const globalMaxPooling1d = defineLayer("GlobalMaxPooling1D", ([x], { keepdims }) => {
+  const [, time, channels] = x!.shape as [number, number, number];
+  const y = tf.maxPool(tf.reshape(x!, [-1, 1, time, channels]) as tf.Tensor4D, [1, time], 1, "valid");
+  return tf.reshape(y, keepdims ? [-1, 1, channels] : [-1, channels]);
+});
+export const globalMaxPooling2d = defineLayer("GlobalMaxPooling2D", ([x], { keepdims }) => {
+  const [, height, width, channels] = x!.shape as [number, number, number, number];
+  const y = tf.maxPool(x as tf.Tensor4D, [height, width], 1, "valid");
+  return keepdims ? y : tf.reshape(y, [-1, channels]);
+});
+export const globalAveragePooling1d = defineLayer("GlobalAveragePooling1D", ([x], { keepdims }) =>
+  tf.mean(x!, 1, keepdims === true),
+);
+export const globalAveragePooling2d = defineLayer("GlobalAveragePooling2D", ([x], { keepdims }) =>
+  tf.mean(x!, [1, 2], keepdims === true),
+);
 
 /** tfjs divides the gradient of what "same" pads by the whole window, though its forward pass divides by what is there. */
-export const averagePooling2d = defineLayer("AveragePooling2D", ([x], { pool_size, strides }) => {
+export const averagePooling2d = defineLayer("AveragePooling2D", ([x], { pool_size, strides, padding }) => {
   const [, height, width] = x!.shape as number[];
+  const [windows, steps] = [pool_size, strides] as number[][];
   const [rows, columns] = [height!, width!].map((size, axis) =>
-    averaging(size, (pool_size as number[])[axis]!, (strides as number[])[axis]!),
+    averaging(size, windows![axis]!, steps![axis]!, padding === "same"),
   );
   return linear(x!, rows!, columns!);
 });
-export const averagePooling1d = defineLayer("AveragePooling1D", ([x], { pool_size, strides }) => {
+export const averagePooling1d = defineLayer("AveragePooling1D", ([x], { pool_size, strides, padding }) => {
   const [, time, channels] = x!.shape as [number, number, number];
-  const columns = averaging(time, pool_size as number, strides as number);
+  const columns = averaging(time, pool_size as number, strides as number, padding === "same");
   const y = linear(tf.reshape(x!, [-1, 1, time, channels]), [[1]], columns);
   return tf.reshape(y, [-1, columns.length, channels]);
 });
@@ -120,10 +143,10 @@ function linear(x: tf.Tensor, rows: number[][], columns: number[][]): tf.Tensor 
   return tf.transpose(tf.reshape(left, [batch, channels, columns.length, rows.length]), [0, 3, 2, 1]);
 }
 
-/** What each place inside counts in each mean, for padding "same". */
-function averaging(size: number, window: number, stride: number): number[][] {
-  const count = Math.ceil(size / stride);
-  const before = Math.floor(Math.max((count - 1) * stride + window - size, 0) / 2);
+/** What each place inside counts in each mean. */
+function averaging(size: number, window: number, stride: number, same: boolean): number[][] {
+  const count = same ? Math.ceil(size / stride) : Math.floor((size - window) / stride) + 1;
+  const before = same ? Math.floor(Math.max((count - 1) * stride + window - size, 0) / 2) : 0;
   return Array.from({ length: count }, (_, i) => {
     const inside = Array.from({ length: size }, (_, k) => {
       const place = k - (i * stride - before);

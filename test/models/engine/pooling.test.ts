@@ -35,8 +35,8 @@ const SERIES: [string, () => tf.layers.Layer][] = [
   ["average, 3, same", () => keras.averagePooling1d({ pool_size: 3, strides: 2, padding: same })],
   ["global max", () => tf.layers.globalMaxPooling1d({})],
   ["global average", () => tf.layers.globalAveragePooling1d({})],
-  ["global max, axis kept", () => keras.globalMaxKept(1)],
-  ["global average, axis kept", () => keras.globalAverageKept(1)],
+  ["global max, axis kept", () => keras.globalMaxPooling1d({ keepdims: true })],
+  ["global average, axis kept", () => keras.globalAveragePooling1d({ keepdims: true })],
 ];
 
 const IMAGES: [string, () => tf.layers.Layer][] = [
@@ -51,8 +51,8 @@ const IMAGES: [string, () => tf.layers.Layer][] = [
   ["average, 3x2, same", () => keras.averagePooling2d({ pool_size: [3, 2], strides: [2, 2], padding: same })],
   ["global max", () => tf.layers.globalMaxPooling2d({ dataFormat: "channelsLast" })],
   ["global average", () => tf.layers.globalAveragePooling2d({ dataFormat: "channelsLast" })],
-  ["global max, axes kept", () => keras.globalMaxKept(2)],
-  ["global average, axes kept", () => keras.globalAverageKept(2)],
+  ["global max, axes kept", () => keras.globalMaxPooling2d({ keepdims: true })],
+  ["global average, axes kept", () => keras.globalAveragePooling2d({ keepdims: true })],
 ];
 
 describe("pooling", () => {
