@@ -7,10 +7,8 @@ const ROWS = 64;
 /** Depth up to which the kernels' sums fit 32 bits: 65536 * 255 * 127 < 2^31. */
 const MAX_DEPTH = 65_536;
 
-type Quantized = Pick<LayerPlan, "quantized">;
-
 /** Lets a layer that is a convolution (dense: with a kernel of one element) with "kernel" and perhaps "bias" be computed in 8-bit integers. */
-export function quantizable(plan: LayerPlan, geometry: Geometry, code: number): LayerPlan & Quantized {
+export function quantizable(plan: LayerPlan, geometry: Geometry, code: number): LayerPlan {
   const { input, output, kernel } = geometry;
   const depth = kernel[0] * kernel[1] * input[2];
   if (depth > MAX_DEPTH) return plan;
