@@ -173,6 +173,8 @@ export function averagePool(
   x: usize, y: usize, batch: i32, h: i32, w: i32, c: i32,
   oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
 ): void {
+  const full = c & ~3;
+  const rest = c & 3;
   for (let b = 0; b < batch; b++, x += at(h * w * c)) {
     for (let i = 0; i < oh; i++) {
       const h0 = max(0, i * sh - pt);
@@ -181,18 +183,23 @@ export function averagePool(
         const w0 = max(0, j * sw - pl);
         const w1 = min(w, j * sw - pl + kw);
         const factor = splat(<f32>1 / <f32>((h1 - h0) * (w1 - w0)));
-        for (let k = 0; k < c; k += 4) {
-          const lanes = min(4, c - k);
-          let sum = splat(0);
-          for (let r = h0; r < h1; r++) {
-            let p = x + at((r * w + w0) * c + k);
-            for (let q = w0; q < w1; q++, p += at(c)) sum = f32x4.add(sum, ld(p, lanes));
-          }
-          st(y + at(k), f32x4.mul(sum, factor), lanes);
-        }
+        for (let k = 0; k < full; k += 4)
+          st(y + at(k), f32x4.mul(sumOfWindow(x + at(k), w, c, h0, h1, w0, w1, 4), factor), 4);
+        if (rest) st(y + at(full), f32x4.mul(sumOfWindow(x + at(full), w, c, h0, h1, w0, w1, rest), factor), rest);
       }
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function sumOfWindow(x: usize, w: i32, c: i32, h0: i32, h1: i32, w0: i32, w1: i32, lanes: i32): v128 {
+  let sum = splat(0);
+  for (let r = h0; r < h1; r++) {
+    let p = x + at((r * w + w0) * c);
+    for (let q = w0; q < w1; q++, p += at(c)) sum = f32x4.add(sum, ld(p, lanes));
+  }
+  return sum;
 }
 
 /** dx (batch,H,W,C): each window's gradient shared out evenly among its places inside the image. */
@@ -200,6 +207,8 @@ export function averagePoolBackward(
   dy: usize, dx: usize, batch: i32, h: i32, w: i32, c: i32,
   oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
 ): void {
+  const full = c & ~3;
+  const rest = c & 3;
   memory.fill(dx, 0, (<usize>batch) * at(h * w * c));
   for (let b = 0; b < batch; b++, dx += at(h * w * c)) {
     for (let i = 0; i < oh; i++) {
@@ -209,16 +218,23 @@ export function averagePoolBackward(
         const w0 = max(0, j * sw - pl);
         const w1 = min(w, j * sw - pl + kw);
         const factor = splat(<f32>1 / <f32>((h1 - h0) * (w1 - w0)));
-        for (let k = 0; k < c; k += 4) {
-          const lanes = min(4, c - k);
-          const g = f32x4.mul(ld(dy + at(k), lanes), factor);
-          for (let r = h0; r < h1; r++) {
-            let p = dx + at((r * w + w0) * c + k);
-            for (let q = w0; q < w1; q++, p += at(c)) st(p, f32x4.add(ld(p, lanes), g), lanes);
-          }
-        }
+        for (let k = 0; k < full; k += 4)
+          addToWindow(dx + at(k), f32x4.mul(ld(dy + at(k), 4), factor), w, c, h0, h1, w0, w1, 4);
+        if (rest)
+          addToWindow(dx + at(full), f32x4.mul(ld(dy + at(full), rest), factor), w, c, h0, h1, w0, w1, rest);
       }
     }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addToWindow(
+  dx: usize, g: v128, w: i32, c: i32, h0: i32, h1: i32, w0: i32, w1: i32, lanes: i32,
+): void {
+  for (let r = h0; r < h1; r++) {
+    let p = dx + at((r * w + w0) * c);
+    for (let q = w0; q < w1; q++, p += at(c)) st(p, f32x4.add(ld(p, lanes), g), lanes);
   }
 }
 
