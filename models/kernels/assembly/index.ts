@@ -9,6 +9,7 @@ export {
   categoricalCrossentropy, categoricalCrossentropyLogits, cosineDistance, kullbackLeibler, sparseCrossentropy,
   sparseCrossentropyLogits,
 } from "./class-loss";
+export { addInt8, encodeInt8, takeTop } from "./codec";
 export { convBackward, convForward, convStep } from "./conv";
 export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
 export { convShape } from "./conv-shape";
