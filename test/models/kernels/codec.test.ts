@@ -66,6 +66,20 @@ describe.each(builds())("codec kernels, %s build", (build) => {
     );
   });
 
+  it("int8 - by chance never writes -128, also where the largest value is a last bit above 127 steps", async () => {
+    const { kernels, put } = await kernelArena(1 << 16, build);
+    const { fround } = Math;
+    const above = Array.from({ length: 1_000 }, (_, i) => fround(1 + i / 1_000)).filter(
+      (top) => fround(top / fround(top / 127)) > 127,
+    );
+    expect(above.length).toBeGreaterThan(0);
+    const [codes, scales, state] = [put([0]), put([0]), put(new Float32Array(16))]; // of all zeros: it always rounds up
+    for (const top of above) {
+      kernels.encodeInt8(put([-top, top / 2]).address, 2, codes.address, scales.address, state.address);
+      expect([...new Int8Array(kernels.memory.buffer, codes.address, 2)]).toEqual([-127, 64]);
+    }
+  });
+
   it("top k - takes what sorting takes, leaves the rest, and touches nothing past them", async () => {
     const arena = await kernelArena(1 << 20, build);
     const { kernels, put } = arena;
