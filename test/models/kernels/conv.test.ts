@@ -124,10 +124,10 @@ it("convolutions - forward and both ways back are those of the plain loops, for 
           expected.db[k % output[2]]! += v;
         });
       }
-      expect(relativeError(y.view, expected.y)).toBeLessThan(1e-4);
-      expect(relativeError(dx.view, expected.dx)).toBeLessThan(1e-4);
-      expect(relativeError(dw.view, expected.dw)).toBeLessThan(1e-4);
-      expect(relativeError(db.view, expected.db)).toBeLessThan(1e-4);
+      expect(relativeError(y.view, expected.y)).toBeLessThan(1e-5);
+      expect(relativeError(dx.view, expected.dx)).toBeLessThan(1e-5);
+      expect(relativeError(dw.view, expected.dw)).toBeLessThan(1e-5);
+      expect(relativeError(db.view, expected.db)).toBeLessThan(1e-5);
       expect(arena.intact()).toBe(true);
     }),
     { numRuns: 300, seed: 1 },
