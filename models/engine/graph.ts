@@ -52,9 +52,12 @@ export interface Reference {
   readonly tensor: number;
 }
 
+/** Calls of layers and of models in a model: one that calls a model twice which calls one twice, and so on, would have no end. */
+const MAX_CALLS = 2_000;
+
 /**
  * Follows the references back from the outputs: calls come in an order in which they can run, what no output needs is left out, and models
- * inside are taken apart. Throws BAD_INPUT for a reference to nothing, a circle, or a name that stands twice.
+ * inside are taken apart. Throws TOO_LARGE for more than 2,000 calls, BAD_INPUT for a reference to nothing, a circle, or a name that stands twice.
  */
 export function connect(model: RawModel, shapeOf: (config: unknown) => Shape): Topology {
   const names = namesOf(model);
@@ -69,14 +72,21 @@ export function connect(model: RawModel, shapeOf: (config: unknown) => Shape): T
   const outputs = place(
     model,
     inputs.map((_, i) => i),
-    calls,
-    inputs.length,
+    { calls, first: inputs.length, made: 0 },
   );
   return { name: model.name, inputs, calls, outputs, layers: names };
 }
 
-/** Appends the calls of `model` on these input tensors to `calls`, whose outputs are numbered from `first`; gives the output tensors. */
-function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], first: number): number[] {
+interface Placing {
+  readonly calls: LayerCall[];
+  /** Number of the first call's output. */
+  readonly first: number;
+  /** Calls so far, those of models included. */
+  made: number;
+}
+
+/** Appends the calls of `model` on these input tensors; gives the output tensors. */
+function place(model: RawModel, inputs: readonly number[], placing: Placing): number[] {
   const layers = new Map(model.layers.map((layer) => [layer.name, layer]));
   const done = new Map<string, readonly number[]>();
   const open = new Set<string>();
@@ -96,6 +106,9 @@ function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], f
     const call = layer?.calls[number - (layer.model ? ownCalls(model, layer) : 0)];
     if (layer === undefined || call === undefined)
       throw bad(`the topology refers to call ${number} of layer "${name}", which is not there`);
+    placing.made += 1;
+    if (placing.made > MAX_CALLS)
+      throw new FleetError("TOO_LARGE", `the model calls more than ${MAX_CALLS} layers; use a smaller one`);
     if (open.has(key)) throw bad(`layer "${name}" needs its own output; a model can't have a circle`);
     open.add(key);
     const from = call.from.map(resolve);
@@ -105,11 +118,11 @@ function place(model: RawModel, inputs: readonly number[], calls: LayerCall[], f
         throw bad(
           `model "${name}" has ${layer.model.inputs.length} inputs and is called with ${from.length}`,
         );
-      outputs = place(layer.model, from, calls, first);
+      outputs = place(layer.model, from, placing);
     } else {
       const { className, config } = layer;
-      calls.push({ name, className, config, inputs: from, call: call.call });
-      outputs = [first + calls.length - 1];
+      placing.calls.push({ name, className, config, inputs: from, call: call.call });
+      outputs = [placing.first + placing.calls.length - 1];
     }
     open.delete(key);
     done.set(key, outputs);

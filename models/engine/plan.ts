@@ -174,7 +174,13 @@ export function layerPlanOf(
     const known = [...layerKinds.keys()].sort().join(", ");
     throw new FleetError("UNSUPPORTED", `layer "${name}": the engine has no ${className}; it has ${known}`);
   }
-  return kind({ name, className, config, call, inputShapes, inputShape: inputShapes[0]! });
+  const plan = kind({ name, className, config, call, inputShapes, inputShape: inputShapes[0]! });
+  if (inputShapes.length > 1 && plan.severalInputs !== true)
+    throw new FleetError(
+      "UNSUPPORTED",
+      `layer "${name}" (${className}): the engine calls it with one input, not with ${inputShapes.length} (an initial state can't be given)`,
+    );
+  return plan;
 }
 
 function sameShapes(a: readonly WeightPlan[], b: readonly WeightPlan[]): boolean {

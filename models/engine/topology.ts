@@ -226,18 +226,38 @@ function rawTensors(value: unknown): readonly Reference[] | undefined {
 
 /** The model itself: out of its text, `modelTopology` (tfjs) or `model_config` (Keras, its converter). */
 export function unwrap(raw: unknown): unknown {
-  if (typeof raw === "string") {
-    try {
-      return unwrap(JSON.parse(raw));
-    } catch (cause) {
-      if (cause instanceof FleetError) throw cause;
-      throw new FleetError("BAD_INPUT", "the topology is not JSON; export it with model.toJSON()", { cause });
-    }
+  let model = typeof raw === "string" ? parsed(raw) : raw;
+  checkDepth(model);
+  while (typeof model === "object" && model !== null) {
+    if ("modelTopology" in model) model = model.modelTopology;
+    else if ("model_config" in model) model = model.model_config;
+    else break;
+    // Keras 2 has text inside the JSON.
+    if (typeof model === "string") return unwrap(model);
   }
-  if (typeof raw !== "object" || raw === null) return raw;
-  if ("modelTopology" in raw) return unwrap(raw.modelTopology);
-  if ("model_config" in raw) return unwrap(raw.model_config);
-  return raw;
+  return model;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new FleetError("BAD_INPUT", "the topology is not JSON; export it with model.toJSON()", { cause });
+  }
+}
+
+/** Far more than models in models need; what reads the topology afterwards calls itself once a level. */
+const MAX_DEPTH = 200;
+
+function checkDepth(model: unknown): void {
+  let level: readonly unknown[] = [model];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH)
+      throw new FleetError("TOO_LARGE", `the topology is nested more than ${MAX_DEPTH} levels deep`);
+    level = level.flatMap((value) =>
+      typeof value === "object" && value !== null ? Object.values(value) : [],
+    );
+  }
 }
 
 function shapeOf(config: unknown): Shape {

@@ -35,6 +35,7 @@ export const attention: LayerKind = (layer) => {
   return {
     name: layer.name,
     className: layer.className,
+    severalInputs: true,
     order: "batch",
     outputShape: [T, V],
     weights: useScale ? [{ name: "scale", shape: [], initialize: (out) => void out.fill(1) }] : [],

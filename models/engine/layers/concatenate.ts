@@ -36,6 +36,7 @@ export const concatenate: LayerKind = (layer) => {
   return {
     name,
     className,
+    severalInputs: true,
     order: isLast ? "any" : "batch",
     outputShape,
     weights: [],

@@ -33,6 +33,8 @@ export interface LayerPlan {
   readonly tokens?: number;
   /** Set where every output is a probability, for a loss that would take it for a logit. */
   readonly probabilities?: "softmax" | "sigmoid";
+  /** It takes more than one input; any other layer that is called with several is refused. */
+  readonly severalInputs?: true;
   /** A step without weights that runs right behind: an activation that is not fused. */
   readonly tail?: LayerPlan;
   /** Takes the layer's scratch from the arena and fixes all addresses. Memory may still grow, so no views are made. */

@@ -37,6 +37,7 @@ function merging(operation: Operation): LayerKind {
     return {
       name,
       className,
+      severalInputs: true,
       order: alike ? "any" : "batch",
       outputShape,
       weights: [],

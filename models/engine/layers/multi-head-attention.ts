@@ -47,6 +47,7 @@ export const multiHeadAttention: LayerKind = (layer) => {
   return {
     name: layer.name,
     className: layer.className,
+    severalInputs: true,
     order: "batch",
     outputShape: [T, N],
     weights: [

@@ -12,7 +12,7 @@ import { at, loadBeyond, splat } from "./vector";
 const FLOATS: i32 = 32768; // of A at a time: 128 KiB, stays in L2
 const ROWS: i32 = 256; // of A at a time, at most
 
-/** Rows of A that are copied together at a time: `convScratch` of models/engine/layers/conv-geometry.ts knows it too. */
+/** Rows of A that are copied together at a time: models/engine/layers/conv-kernels.ts knows it too. */
 function rowsOf(depth: i32): i32 {
   return max(16, min(ROWS, FLOATS / depth) & ~3);
 }

@@ -1,9 +1,9 @@
 import { activate, activateRows, SIGMOID, slope0, slope1, slope2, slope4, slopeHi, slopeLo, TANH } from "./activation";
 import { addTo } from "./elementwise";
-import { gemm, gemv } from "./gemm";
+import { ADD, BIAS, ZERO, gemm, gemv } from "./gemm";
 import { carry, setAside } from "./mask";
 import { gate4, tanh4 } from "./math";
-import { ADD, BIAS, packAcross, packBelow, panelFloats, stepProduct, ZERO } from "./step-product";
+import { packAcross, packBelow, panelFloats, stepProduct } from "./step-product";
 import { columnSums } from "./tensor";
 import { at, ld, madd, splat, st } from "./vector";
 

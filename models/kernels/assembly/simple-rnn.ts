@@ -1,6 +1,6 @@
 import { activate, activateBackward } from "./activation";
-import { gemm, gemv } from "./gemm";
-import { BIAS, packAcross, packBelow, stepProduct, ZERO } from "./step-product";
+import { BIAS, ZERO, gemm, gemv } from "./gemm";
+import { packAcross, packBelow, stepProduct } from "./step-product";
 import { columnSums } from "./tensor";
 import { addTo } from "./elementwise";
 import { carry, setAside } from "./mask";

@@ -1,3 +1,4 @@
+import { ADD, BIAS } from "./gemm";
 import { at, madd, splat } from "./vector";
 
 // The small products of one time step: a few rows (a batch) of two inputs that stand apart, x_t and h_(t-1), times one
@@ -5,11 +6,6 @@ import { at, madd, splat } from "./vector";
 //
 // One step of k a turn, and no more sums and operands than the 15 free vector registers: V8 moves all loads of a turn in
 // front of its arithmetic, so that a longer turn spills.
-
-/** What C starts from. */
-export const ZERO: i32 = 0;
-export const ADD: i32 = 1;
-export const BIAS: i32 = 2;
 
 const WIDTH: i32 = 16; // columns of a panel
 const ROW: usize = 64; // bytes of one row of a panel

@@ -157,3 +157,68 @@ describe("functional models", () => {
     await expect(machineFor(topology)).rejects.toThrow(words);
   });
 });
+
+describe("topologies that are made to harm", () => {
+  const dense = { class_name: "Dense", config: { name: "d", units: 2, batch_input_shape: [null, 2] } };
+  const entry = (name: string) => ({
+    class_name: "InputLayer",
+    name,
+    config: { name, batch_input_shape: [null, 2] },
+    inbound_nodes: [],
+  });
+  const called = (layer: { class_name: string; config: { name: string } }, ...nodes: string[][]) => ({
+    ...layer,
+    name: layer.config.name,
+    inbound_nodes: nodes.map((from) => from.map((source) => [source, 0, 0, {}])),
+  });
+
+  it("nested twenty thousand deep are refused", async () => {
+    let model: { class_name: string; config: object } = dense;
+    for (let i = 0; i < 20_000; i++)
+      model = { class_name: "Sequential", config: { name: `s${i}`, layers: [model] } };
+    await expect(machineFor(model)).rejects.toMatchObject({ code: "TOO_LARGE" });
+  });
+
+  it("that call a model twice which calls one twice, and so on, end at a bound", async () => {
+    let inner: { class_name: string; config: { name: string } & Record<string, unknown> } = {
+      class_name: "Sequential",
+      config: { name: "s0", layers: [dense] },
+    };
+    for (let i = 1; i <= 30; i++) {
+      const within = inner.config.name;
+      const layers = [entry(`in${i}`), called(inner, [`in${i}`], [within])];
+      const ends = { input_layers: [[`in${i}`, 0, 0]], output_layers: [[within, 1, 0]] };
+      inner = { class_name: "Functional", config: { name: `f${i}`, layers, ...ends } };
+    }
+    await expect(machineFor(inner)).rejects.toMatchObject({ code: "TOO_LARGE" });
+  });
+
+  it("of the longest chain that is allowed compile", async () => {
+    const layers = [entry("in0")];
+    for (let i = 1; i <= 999; i++)
+      layers.push(
+        called({ class_name: "Activation", config: { name: `in${i}`, activation: "relu" } as never }, [
+          `in${i - 1}`,
+        ]) as never,
+      );
+    const ends = { input_layers: [["in0", 0, 0]], output_layers: [["in999", 0, 0]] };
+    const topology = { class_name: "Functional", config: { name: "long", layers, ...ends } };
+    expect((await machineFor(topology)).plan.steps).toHaveLength(999);
+  });
+
+  it("that call a layer of one input with two, such as an initial state, are refused by name", async () => {
+    const layers = [entry("a"), entry("b"), called(dense, ["a", "b"])];
+    const ends = {
+      input_layers: [
+        ["a", 0, 0],
+        ["b", 0, 0],
+      ],
+      output_layers: [["d", 0, 0]],
+    };
+    const topology = { class_name: "Functional", config: { name: "two", layers, ...ends } };
+    await expect(machineFor(topology)).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      message: expect.stringContaining('"d" (Dense)'),
+    });
+  });
+});
