@@ -1,6 +1,6 @@
 // Compiles models/kernels/assembly (AssemblyScript) to WASM, once with plain SIMD and once with relaxed SIMD, and writes
-// both, base64, as models/kernels/wasm.ts, with an interface of their functions: as a module it needs no path at run
-// time, in the source tree, in dist and in the one-file agent alike. models/kernels/load.ts picks one.
+// both, deflated and in base64, as models/kernels/wasm.ts, with an interface of their functions: as a module it needs no
+// path at run time, in the source tree, in dist and in the one-file agent alike. models/kernels/load.ts picks one.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -16,6 +16,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
 
 /** Of each build: a process loads one of them. */
 const LIMIT_BYTES = 200 * 1024;
@@ -56,7 +57,7 @@ try {
   const lines = [
     "// Written by scripts/build-kernels.mjs from models/kernels/assembly; not in git.",
     `// sources: ${digest}, ${sizes} of WASM`,
-    ...built.map(({ name, wasm }) => `export const ${name}Base64 =\n  "${wasm.toString("base64")}";`),
+    ...built.map(({ name, wasm }) => `export const ${name}Deflated =\n  "${deflated(wasm)}";`),
     "/** Addresses count bytes, lengths count floats; what each argument holds stands at its definition. */",
     `export interface KernelFunctions {\n${signatures(built[0].declarations).join("\n")}\n}`,
   ];
@@ -69,6 +70,11 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 
+/** A quarter of the size: every thread of an agent holds the text of its program, this in it. */
+function deflated(wasm) {
+  return deflateRawSync(wasm, { level: 9 }).toString("base64");
+}
+
 /** `name(args): result;` of each exported function, as the compiler declares it. WASM gives a bool as 0 or 1. */
 function signatures(declarations) {
   return readFileSync(declarations, "utf8")
@@ -77,10 +83,10 @@ function signatures(declarations) {
     .map((signature) => `  ${signature.replace(/: boolean;$/, ": number;")}`);
 }
 
-/** sha256 of everything that decides the result: the sources, the options and the compiler's version. */
+/** sha256 of everything that decides the result: this script, the sources, and the compiler's version. */
 function sourceDigest() {
   const hash = createHash("sha256")
-    .update(JSON.stringify([OPTIONS, BUILDS]))
+    .update(readFileSync(fileURLToPath(import.meta.url)))
     .update(JSON.parse(readFileSync(manifest, "utf8")).version);
   for (const file of readdirSync(sources)
     .filter((name) => name.endsWith(".ts"))

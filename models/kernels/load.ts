@@ -1,5 +1,6 @@
+import { inflateRawSync } from "node:zlib";
 import { FleetError } from "../../protocol/errors.ts";
-import { type KernelFunctions, plainBase64, relaxedBase64 } from "./wasm.ts";
+import { type KernelFunctions, plainDeflated, relaxedDeflated } from "./wasm.ts";
 
 /** A byte address in the kernels' memory. Everywhere, 0 stands for "none". */
 export type Address = number;
@@ -36,7 +37,7 @@ const KERNEL_PAGES = 4;
  * may differ in the last bits.
  */
 export type Build = "plain" | "relaxed";
-const BASE64: Readonly<Record<Build, string>> = { plain: plainBase64, relaxed: relaxedBase64 };
+const DEFLATED: Readonly<Record<Build, string>> = { plain: plainDeflated, relaxed: relaxedDeflated };
 
 /** A module of one function with one f32x4.relaxed_madd. */
 const PROBE = Uint8Array.of(
@@ -58,7 +59,8 @@ const compiled = new Map<Build, Promise<WasmModule>>();
 
 /** The kernels, compiled once per process. Post it to a worker to spare it the compilation. */
 export function kernelModule(build: Build = builds()[0]!): Promise<WasmModule> {
-  const known = compiled.get(build) ?? WebAssembly.compile(Buffer.from(BASE64[build], "base64"));
+  const known =
+    compiled.get(build) ?? WebAssembly.compile(inflateRawSync(Buffer.from(DEFLATED[build], "base64")));
   compiled.set(build, known);
   return known;
 }
