@@ -80,7 +80,7 @@ export interface Model {
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
   const model = unwrap(topology);
-  const plan = planOf(parseTopology(model));
+  const plan = await planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),

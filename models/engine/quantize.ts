@@ -72,7 +72,7 @@ export async function quantize(
   options: QuantizeOptions = {},
 ): Promise<{ model: QuantizedModel; report: QuantizeReport }> {
   const { x = calibrationX, y, loss, metrics, maxBatch = MAX_BATCH } = options;
-  const plan = planOf(parseTopology(model.topology));
+  const plan = await planOf(parseTopology(model.topology));
   const weights = model.weights();
   const chosen = chosenLayers(plan);
   if (chosen.length === 0)
