@@ -6,11 +6,13 @@ import { checkSameLength, ranked, type Scores } from "./ranking.ts";
 export const DEFAULT_VUS_WINDOW = 20;
 
 /** TSB-AD's `thre`: so many thresholds, at equally spaced ranks of the scores. */
-export const VUS_THRESHOLDS = 250;
+export const DEFAULT_VUS_THRESHOLDS = 250;
 
 export interface VusOptions {
   /** The widest buffer, half of it on each side of an event, in rows; always stated beside the number. */
   readonly window?: number | undefined;
+  /** Fewer make a coarser curve, which is lower: on SMD, 100 take 0.05 off a VUS-PR of 0.49. */
+  readonly thresholds?: number | undefined;
 }
 
 export interface Vus {
@@ -34,20 +36,26 @@ export interface Vus {
  */
 export function volumeUnderSurface(scores: Scores, labels: Uint8Array, options: VusOptions = {}): Vus {
   checkSameLength(scores, labels);
-  const { window = DEFAULT_VUS_WINDOW } = options;
+  const { window = DEFAULT_VUS_WINDOW, thresholds = DEFAULT_VUS_THRESHOLDS } = options;
   if (!Number.isInteger(window) || window < 0) {
     throw new FleetError("BAD_INPUT", `a window of ${window} rows can't be; give a whole number, 0 or more`);
+  }
+  if (!Number.isInteger(thresholds) || thresholds < 2 || thresholds > MOST_THRESHOLDS) {
+    throw new FleetError(
+      "BAD_INPUT",
+      `${thresholds} thresholds can't be; give a whole number of 2 to ${MOST_THRESHOLDS}`,
+    );
   }
   const events = labelledEvents(labels);
   const positives = events.reduce((sum, { from, to }) => sum + to - from, 0);
   if (positives === 0 || positives === labels.length) return { vusRoc: Number.NaN, vusPr: Number.NaN };
-  const reached = firstThresholds(scores);
+  const reached = firstThresholds(scores, thresholds);
   const surface: Surface = {
     labels,
     events,
     reached,
-    alarms: new Float64Array(VUS_THRESHOLDS),
-    hits: new Float64Array(VUS_THRESHOLDS),
+    alarms: new Float64Array(thresholds),
+    hits: new Float64Array(thresholds),
     earliest: events.map(({ from, to }) => reached.subarray(from, to).reduce((a, b) => Math.min(a, b))),
     weights: new Float64Array(labels.length),
   };
@@ -67,11 +75,14 @@ export function volumeUnderSurface(scores: Scores, labels: Uint8Array, options: 
   return { vusRoc: vusRoc / (window + 1), vusPr: vusPr / (window + 1) };
 }
 
+/** What the numbers of thresholds fit in. */
+const MOST_THRESHOLDS = 65_536;
+
 interface Surface {
   readonly labels: Uint8Array;
   readonly events: readonly Span[];
   /** (rows): the first threshold, from the highest down, that the row's score reaches. */
-  readonly reached: Uint8Array;
+  readonly reached: Uint16Array;
   /** (thresholds): rows, and anomalous rows, that reach this threshold and none above it. */
   readonly alarms: Float64Array;
   readonly hits: Float64Array;
@@ -90,7 +101,7 @@ function rangeAreas(surface: Surface, window: number): Vus {
   let vusPr = 0;
   let [alarmed, hit, inBuffer, found] = [0, 0, 0, 0];
   let [lastRecall, lastFpr] = [0, 0];
-  for (let k = 0; k < VUS_THRESHOLDS; k++) {
+  for (let k = 0; k < alarms.length; k++) {
     alarmed += alarms[k]!;
     hit += hits[k]!;
     inBuffer += buffered[k]!;
@@ -110,9 +121,10 @@ function rangeAreas(surface: Surface, window: number): Vus {
 /** Per threshold, the weight that buffers add, and the ranges (events whose buffers share a row are one) that are met first. */
 function buffers(surface: Surface, window: number) {
   const { labels, events, reached, earliest, weights } = surface;
+  const lowest = surface.alarms.length - 1;
   const half = Math.floor(window / 2);
-  const buffered = new Float64Array(VUS_THRESHOLDS);
-  const met = new Float64Array(VUS_THRESHOLDS);
+  const buffered = new Float64Array(surface.alarms.length);
+  const met = new Float64Array(surface.alarms.length);
   const add = (row: number, distance: number) => {
     if (labels[row] === 0) weights[row] = Math.min(1, weights[row]! + Math.sqrt(1 - distance / window));
   };
@@ -121,7 +133,7 @@ function buffers(surface: Surface, window: number) {
     for (let d = 1; d <= half && from - d >= 0; d++) add(from - d, d);
   }
   let ranges = 0;
-  let first = VUS_THRESHOLDS - 1;
+  let first = lowest;
   /** Moves the weight of a buffer's rows into the thresholds; a row of two buffers is taken once. */
   const take = (from: number, to: number) => {
     for (let row = Math.max(from, 0); row < Math.min(to, labels.length); row++) {
@@ -140,25 +152,25 @@ function buffers(surface: Surface, window: number) {
     if (next && to - 1 + half >= next.from - half) continue;
     ranges++;
     met[first]! += 1;
-    first = VUS_THRESHOLDS - 1;
+    first = lowest;
   }
   return { buffered, met, ranges };
 }
 
 /** The thresholds are the scores at equally spaced ranks, highest first; the last is the lowest score, so every row reaches one. */
-function firstThresholds(scores: Scores): Uint8Array {
+function firstThresholds(scores: Scores, count: number): Uint16Array {
   const values = ranked(scores);
   const ascending = values.slice().sort();
   const last = values.length - 1;
-  const step = last / (VUS_THRESHOLDS - 1);
-  const thresholds = Float64Array.from({ length: VUS_THRESHOLDS }, (_, k) => {
-    const rank = k === VUS_THRESHOLDS - 1 ? last : Math.floor(k * step);
+  const step = last / (count - 1);
+  const thresholds = Float64Array.from({ length: count }, (_, k) => {
+    const rank = k === count - 1 ? last : Math.floor(k * step);
     return ascending[last - rank]!;
   });
-  const reached = new Uint8Array(values.length);
+  const reached = new Uint16Array(values.length);
   for (let row = 0; row < values.length; row++) {
     let low = 0;
-    let high = VUS_THRESHOLDS - 1;
+    let high = count - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (values[row]! >= thresholds[middle]!) high = middle;

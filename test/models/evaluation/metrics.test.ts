@@ -112,8 +112,11 @@ test("alarms - events found, false alarms per day of normal time, and no credit 
 test("alarms - spans over a list of scores, also one that is still open at the end", () => {
   const rule = { threshold: 1, k: 1, n: 1, gap: 2 };
   expect(alarmSpans(Float64Array.of(0, 2, 2, 0, 0, 0, 3, 0), rule)).toEqual([
-    { from: 1, to: 3 },
-    { from: 6, to: 7 },
+    { from: 1, to: 3, raised: 1 },
+    { from: 6, to: 7, raised: 6 },
+  ]);
+  expect(alarmSpans(Float64Array.of(2, 0, 2, 2), { threshold: 1, k: 3, n: 5, gap: 2 })).toEqual([
+    { from: 0, to: 4, raised: 3 },
   ]);
 });
 
