@@ -73,7 +73,9 @@ export function tailCalibration(
   levels: readonly number[] = DEFAULT_LEVELS,
 ): TailPoint[] {
   checkSameLength(tailProbabilities, labels);
-  const normal = tailProbabilities.filter((p, i) => !Number.isNaN(checked(p, i)) && labels[i] !== 1);
+  const normal = Array.from(tailProbabilities).filter(
+    (p, i) => !Number.isNaN(checked(p, i)) && labels[i] !== 1,
+  );
   return levels.map((level) => ({
     level,
     observed: normal.reduce((sum, p) => sum + (p <= level ? 1 : 0), 0) / normal.length,

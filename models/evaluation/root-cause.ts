@@ -1,11 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
+import type { CausedEvent } from "../data/root-causes.ts";
 import type { Span } from "./alarms.ts";
-
-/** A labelled event with the channels that caused it. */
-export interface CausedEvent extends Span {
-  /** Indices of channels, at least one. */
-  readonly channels: readonly number[];
-}
+import type { Scores } from "./ranking.ts";
 
 export interface HitRates {
   /** NaN without events. */
@@ -62,8 +58,6 @@ export function hitRate(scores: Scores, causes: readonly number[], percent: numb
   }
   return hits / isCause.size;
 }
-
-type Scores = Float32Array | Float64Array;
 
 /** 150 % of 2 is 3, also where the product comes out a hair below it. */
 const ROUNDING = 1e-9;
