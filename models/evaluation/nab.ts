@@ -36,6 +36,8 @@ export interface NabScore {
   readonly raw: number;
   /** A row with a score of at least this is a detection. */
   readonly threshold: number;
+  /** Whether the threshold was chosen on these very windows: then the score is no result. */
+  readonly oracle: boolean;
   /** Detected and undetected rows, in windows and outside of them, after the probation. */
   readonly truePositives: number;
   readonly falsePositives: number;
@@ -59,7 +61,7 @@ export function nabScore(
   const { threshold } = options;
   const sweep = startSweep(corpus, options);
   for (const row of sweep.rows) if (row.score >= threshold) sweep.detect(row);
-  return sweep.result(threshold);
+  return { ...sweep.result(threshold), oracle: false };
 }
 
 /**
@@ -76,7 +78,7 @@ export function nabOracleScore(corpus: readonly NabSeries[], options: NabOptions
     // Of equal ones the highest threshold, as there.
     if (sweep.raw() > best.raw) best = sweep.result(score);
   }
-  return best;
+  return { ...best, oracle: true };
 }
 
 /** Rows in which nothing counts. */
@@ -120,7 +122,7 @@ function startSweep(corpus: readonly NabSeries[], options: NabOptions) {
       raw += Math.max(worth, window.best ?? worth) - (window.best ?? -fnWeight);
       window.best = Math.max(worth, window.best ?? worth);
     },
-    result: (threshold: number): NabScore => ({
+    result: (threshold: number) => ({
       score: (100 * (raw + fnWeight * windows)) / (windows * (tpWeight + fnWeight)),
       raw,
       threshold,

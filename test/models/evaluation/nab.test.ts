@@ -124,7 +124,8 @@ test("nab - the oracle is the best of all thresholds, and never below one that w
       expect(best.raw).toBeCloseTo(Math.max(...each), 10);
       const { threshold } = best;
       const again = nabScore(all, { threshold });
-      expect({ ...again, raw: 0, score: 0 }).toEqual({ ...best, raw: 0, score: 0 });
+      expect({ ...again, raw: 0, score: 0, oracle: true }).toEqual({ ...best, raw: 0, score: 0 });
+      expect(again.oracle).toBe(false);
       // Only the order counts.
       const moved = all.map((s) => ({ ...s, scores: s.scores.map((v) => Math.exp(v)) }));
       expect(nabOracleScore(moved).raw).toBeCloseTo(best.raw, 10);

@@ -5,6 +5,7 @@ import { readLabels, readSeries } from "../../../models/data/read.ts";
 import { readRootCauses } from "../../../models/data/root-causes.ts";
 import { fitScaler, scaleSeries } from "../../../models/data/scaling.ts";
 import { seriesStatistics } from "../../../models/data/statistics.ts";
+import { randomRow } from "../../../models/evaluation/evaluate.ts";
 import { aucPr, auroc } from "../../../models/evaluation/ranking.ts";
 import { type HitRates, hitRates } from "../../../models/evaluation/root-cause.ts";
 import { volumeUnderSurface } from "../../../models/evaluation/vus.ts";
@@ -15,6 +16,7 @@ interface Row {
   readonly aucPr: number;
   readonly vusPr: number;
   readonly coarseVusPr: number;
+  readonly random: number;
 }
 
 test.skipIf(!SHARED_DATA)(
@@ -38,6 +40,7 @@ test.skipIf(!SHARED_DATA)(
         auroc: auroc(scores, labels),
         aucPr: aucPr(scores, labels),
         vusPr: volumeUnderSurface(scores, labels, { window: 20 }).vusPr,
+        random: randomRow({ labels, seed: 1, vusWindow: 20 }).vusPr,
         coarseVusPr: volumeUnderSurface(scores, labels, { window: 20, thresholds: 100 }).vusPr,
       });
     }
@@ -48,6 +51,7 @@ test.skipIf(!SHARED_DATA)(
     // TSB-AD 1.5's own code on these scores, with its 250 thresholds; the table of the data has its value with 100.
     expect(mean("vusPr")).toBeCloseTo(0.49314, 3);
     expect(mean("coarseVusPr")).toBeCloseTo(0.442, 2);
+    expect(Math.abs(mean("random") - 0.07)).toBeLessThan(0.01);
   },
 );
 
