@@ -6,7 +6,7 @@ import { type DelayMetrics, delayMetrics } from "./delay.ts";
 import { type FixedMetrics, fixedThresholdMetrics } from "./fixed.ts";
 import { aucPr, auroc, type Scores } from "./ranking.ts";
 import { type HitRates, hitRates } from "./root-cause.ts";
-import { type Vus, volumeUnderSurface } from "./vus.ts";
+import { type Vus, type VusOptions, volumeUnderSurface } from "./vus.ts";
 
 /** One line of an evaluation table. */
 export interface Evaluation extends FixedMetrics, AlarmMetrics, DelayMetrics, Vus, HitRates {
@@ -23,8 +23,8 @@ export interface EvaluateOptions {
   readonly rule: AlarmRule;
   /** Rows per second; without it, false alarms per day are NaN. */
   readonly rateHz?: number | undefined;
-  /** The window of VUS-PR and VUS-ROC; tables state it. */
-  readonly vusWindow?: number | undefined;
+  /** Window and thresholds of VUS-PR and VUS-ROC; tables state both. */
+  readonly vus?: VusOptions | undefined;
   /** For the hit rates, which are NaN without it. */
   readonly explained?: Explained | undefined;
 }
@@ -42,7 +42,7 @@ export function evaluateScores({
   labels,
   rule,
   rateHz,
-  vusWindow,
+  vus,
   explained,
 }: EvaluateOptions): Evaluation {
   const alarms = alarmSpans(scores, rule);
@@ -52,7 +52,7 @@ export function evaluateScores({
     auroc: auroc(scores, labels),
     aucPr: aucPr(scores, labels),
     ...fixedThresholdMetrics(scores, labels, rule.threshold),
-    ...volumeUnderSurface(scores, labels, { window: vusWindow }),
+    ...volumeUnderSurface(scores, labels, vus),
     ...alarmMetrics(alarms, labels, rateHz),
     ...delayMetrics(alarms, labelledEvents(labels), rateHz),
     ...hitRates(explained?.contributions ?? NOTHING, explained?.channels ?? 1, explained?.events ?? []),
@@ -97,7 +97,7 @@ export function tableMetrics(evaluation: Evaluation): TableMetrics {
 export interface BaselineOptions {
   readonly labels: Uint8Array;
   readonly rateHz?: number | undefined;
-  readonly vusWindow?: number | undefined;
+  readonly vus?: VusOptions | undefined;
 }
 
 /** What guessing gets: seeded scores in [0, 1), alarmed as often as rows are anomalous. Printed beside every result. */

@@ -172,7 +172,7 @@ test("evaluate - a row carries volumes, delay and hit rates, and the table has n
   const events = [{ from: 40, to: 50, channels: [1] }];
   const rule = { threshold: 0.5, k: 1, n: 1 };
   const explained = { contributions, channels: 2, events };
-  const row = evaluateScores({ scores, labels, rule, rateHz: 0.1, vusWindow: 10, explained });
+  const row = evaluateScores({ scores, labels, rule, rateHz: 0.1, vus: { window: 10 }, explained });
   expect(row).toMatchObject({ detectionDelay: 2, detectionDelaySeconds: 20, missedEvents: 0, hitRate100: 1 });
   expect(row.vusPr).toBe(volumeUnderSurface(scores, labels, { window: 10 }).vusPr);
   const plain = evaluateScores({ scores, labels, rule });
@@ -189,7 +189,7 @@ test("evaluate - a row carries volumes, delay and hit rates, and the table has n
     hitRate100: null,
   });
   expect(macroAverage([row, plain]).hitRate100).toBe(1);
-  expect(alwaysAlarmRow({ labels, vusWindow: 0 })).toMatchObject({
+  expect(alwaysAlarmRow({ labels, vus: { window: 0 } })).toMatchObject({
     detectionDelay: 0,
     vusPr: 0.1,
     hitRate100: Number.NaN,

@@ -40,7 +40,7 @@ test.skipIf(!SHARED_DATA)(
         auroc: auroc(scores, labels),
         aucPr: aucPr(scores, labels),
         vusPr: volumeUnderSurface(scores, labels, { window: 20 }).vusPr,
-        random: randomRow({ labels, seed: 1, vusWindow: 20 }).vusPr,
+        random: randomRow({ labels, seed: 1, vus: { window: 20 } }).vusPr,
         coarseVusPr: volumeUnderSurface(scores, labels, { window: 20, thresholds: 100 }).vusPr,
       });
     }
