@@ -57,6 +57,11 @@ export async function openRecords(
     if (isTest[row]) rows.test.push(row);
     else if (labels![row] === 0) rows.train.push(row);
   }
+  const pool = rowsOf.get(deviceId(options.pool));
+  if (pool && pool.train.length === 0 && pool.test.length > 0)
+    throw bad(
+      `the pool ${quoted(options.pool)} of small devices has rows to judge and no normal row to train on; raise minTrainRows (${options.minTrainRows}) so that more devices join it`,
+    );
   const devices = [...rowsOf]
     .filter(([, { train }]) => train.length > 0)
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -72,7 +77,7 @@ export async function openRecords(
           }),
       }),
     );
-  if (devices.length === 0) throw bad("has no normal row to train on");
+  if (devices.length === 0) throw bad("has no normal row to train on; look at labelColumn and normalLabels");
   return { devices, schema };
 }
 
