@@ -8,6 +8,7 @@ import {
   describedSet,
   describedSets,
   findDescription,
+  KNOWN,
   type SetDescription,
   type TrainPart,
 } from "./set-description.ts";
@@ -59,7 +60,18 @@ export async function openDataSets(path: string, options: OpenOptions = {}): Pro
       "BAD_INPUT",
       `${path}: is read by ${found.from}, which says what ${own} is; change it there, or read the folder without a description (set "none")`,
     );
-  return openDescribed(folder, found.description, { readBy: found.from, task: options.task });
+  try {
+    return await openDescribed(folder, found.description, { readBy: found.from, task: options.task });
+  } catch (cause) {
+    // A folder may have a known set's name by chance.
+    if (!(cause instanceof FleetError) || options.set !== undefined || !found.from.startsWith(KNOWN))
+      throw cause;
+    throw new FleetError(
+      cause.code,
+      `${cause.message} (the folder's name makes it ${found.from}; set "none" reads it by what is in it)`,
+      { cause },
+    );
+  }
 }
 
 async function openDescribed(

@@ -126,6 +126,8 @@ export type ImagesDescription = z.infer<typeof ImagesLayout>;
 
 /** A description that users put into their data folder. */
 export const OWN_DESCRIPTION = "dataset.yaml";
+/** How `from` begins where a folder is read by one of Starling's own descriptions. */
+export const KNOWN = "the known set";
 
 /** Names of the sets that Starling describes, sorted. */
 export async function describedSets(): Promise<string[]> {
@@ -153,7 +155,7 @@ export async function findDescription(
   if (set !== undefined && /\.ya?ml$/.test(set))
     return { description: await readDescription(set), from: set };
   if (set !== undefined) {
-    if (known.includes(set)) return { description: await describedSet(set), from: `the known set ${set}` };
+    if (known.includes(set)) return { description: await describedSet(set), from: `${KNOWN} ${set}` };
     const near = nearest(set, known);
     const hint = near === undefined ? `known are ${known.join(", ")}` : `did you mean "${near}"?`;
     throw new FleetError(
@@ -166,7 +168,7 @@ export async function findDescription(
   if (files.includes(OWN_DESCRIPTION)) return { description: await readDescription(own), from: own };
   const name = basename(folder);
   return known.includes(name)
-    ? { description: await describedSet(name), from: `the known set ${name}` }
+    ? { description: await describedSet(name), from: `${KNOWN} ${name}` }
     : undefined;
 }
 

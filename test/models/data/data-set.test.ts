@@ -328,6 +328,30 @@ test("data set - a folder without data, and a set that nobody knows, are said", 
   );
 });
 
+test("data set - a folder that has a known set's name by chance is said, and can be read all the same", async () => {
+  const folder = folderOf("by-chance/skab", { "a/1.csv": labelled(9) });
+  expect(await sentenceOf(openDataSet(folder), root)).toBe(
+    'BAD_INPUT by-chance/skab/a/1.csv: has no column "datetime"; it has value,anomaly (the folder\'s name makes it the known set skab; set "none" reads it by what is in it)',
+  );
+  expect(ids(await openDataSet(folder, { set: "none", labelColumn: "anomaly" }))).toEqual(["a-1"]);
+});
+
+test("data set - a plain copy of a known set is recognised by its devices, whatever its folder is called", async () => {
+  const folder = folderOf("copy", {
+    "machine-1-6_train.csv": "x\n1\n",
+    "machine-1-6_test.csv": "x\n1\n2\n",
+    "machine-1-6_interpretation.txt": "0-2:1\n",
+  });
+  const set = await openDataSet(folder);
+  expect([set.name, set.rateHz]).toEqual(["smd", 1 / 60]);
+  expect((await set.devices[0]!.load()).rootCauses).toEqual([{ from: 0, to: 2, channels: [0] }]);
+  expect((await openDataSet(folder, { set: "none" })).name).toBe("copy");
+  folderOf("copy", { "machine-1-6_interpretation.txt": "0-3:1\n" });
+  expect(await sentenceOf((await openDataSet(folder)).devices[0]!.load(), root)).toBe(
+    "BAD_INPUT machine-1-6: the root cause of rows 0 to 3 names a row or channel that the test part does not have",
+  );
+});
+
 for (const [what, yaml, sentence] of [
   ["no YAML", "name: [", /^line \d+ is no YAML: /],
   ["no map", "- a", 'must be a map of keys such as "layout: csv"; see docs/data.md'],
