@@ -1,7 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { ReadLimits } from "./bytes.ts";
 import { quoted } from "./csv.ts";
-import type { RootCause } from "./root-causes.ts";
+import type { CausedEvent } from "./root-causes.ts";
 import type { Schema } from "./schema.ts";
 import type { Series } from "./series.ts";
 import type { RowRange } from "./windows.ts";
@@ -46,10 +46,13 @@ export interface DeviceData {
   readonly test: Series;
   /** (test.rows) 0 = normal, 1 = anomalous; absent where the set has no labels. */
   readonly labels?: Uint8Array;
-  /** Rows of `test` that the authors' windows cover, one for each window, where labels are windows. */
+  /**
+   * Rows of `test` that the authors' windows cover, one for each window, where labels are windows. Where `train` is a
+   * probationary part, none of it is in here: NAB's score of `test` alone is `nabScore` with a probation of 0.
+   */
   readonly windows?: readonly RowRange[];
   /** By row of `test`. */
-  readonly rootCauses?: readonly RootCause[];
+  readonly rootCauses?: readonly CausedEvent[];
   /** (test.rows) the class of each image. */
   readonly testClasses?: Uint8Array;
   /** What a user should hear of: one sentence each. */

@@ -1,34 +1,44 @@
-import { readFile } from "node:fs/promises";
 import { FleetError } from "../../protocol/errors.ts";
-import type { RowRange } from "./windows.ts";
+import { fileChunks, type ReadLimits } from "./bytes.ts";
 
-/** The channels that, by the data's authors, show the anomaly of rows from..to-1. */
-export interface RootCause extends RowRange {
-  /** Counted from 0, rising. */
+/** A labelled event with the channels that caused it. Rows from..to-1. */
+export interface CausedEvent {
+  readonly from: number;
+  readonly to: number;
+  /** Indices of channels from 0, at least one. */
   readonly channels: readonly number[];
 }
 
 /**
- * Reads an interpretation file as SMD has them: a line `246-252:1,2,3` an event, rows 246 to 251 counted from 0, its
- * channels counted from 1. Sorted by row. Throws BAD_INPUT with the line that is none.
- * Source: Su et al. 2019, KDD, "Robust Anomaly Detection for Multivariate Time Series through Stochastic Recurrent Neural Network", section 5.1;
- * that the last row is not part of the event is seen from the labels of the same data.
+ * Reads the root causes of a series as SMD has them in `*_interpretation.txt`: one line "from-to:channel,channel,..." per
+ * event, rows counted from 0 with `to` just past the event (as its label file shows), channels counted from 1.
+ * Throws BAD_INPUT with file and line. Source: Su et al. 2019 (OmniAnomaly), the data set's `interpretation_label`.
  */
-export async function readRootCauses(path: string): Promise<RootCause[]> {
-  const bad = (what: string, cause?: unknown) => new FleetError("BAD_INPUT", `${path}: ${what}`, { cause });
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw bad(`can't be read (${cause.code}); check the path`, cause);
-  });
-  const causes = text.split(/\r?\n/).flatMap((line, i): RootCause[] => {
-    if (line.trim() === "") return [];
-    const match = LINE.exec(line.trim());
-    const [from, to] = [Number(match?.[1]), Number(match?.[2])];
-    const channels = [...new Set((match?.[3] ?? "").split(",").map((channel) => Number(channel) - 1))];
-    if (!match || from >= to || channels.some((channel) => channel < 0))
-      throw bad(`line ${i + 1} is no event; write rows and channels as 246-252:1,2,3`);
-    return [{ from, to, channels: channels.sort((a, b) => a - b) }];
-  });
-  return causes.sort((a, b) => a.from - b.from || a.to - b.to);
+export async function readRootCauses(path: string, limits: ReadLimits = {}): Promise<CausedEvent[]> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of fileChunks(path, limits)) chunks.push(chunk);
+  return parseRootCauses(Buffer.concat(chunks).toString("utf8"), path);
 }
 
-const LINE = /^(\d{1,9})-(\d{1,9}):(\d{1,5}(?:,\d{1,5})*)$/;
+/** As `readRootCauses`, from text; `name` stands in the messages. */
+export function parseRootCauses(text: string, name: string): CausedEvent[] {
+  const events: CausedEvent[] = [];
+  for (const [i, raw] of text.split("\n").entries()) {
+    const line = raw.trim();
+    if (line === "") continue;
+    const match = LINE.exec(line);
+    if (!match) throw bad(name, i, `is not "from-to:channel,channel,..."; correct it`);
+    const [from, to] = [Number(match[1]), Number(match[2])];
+    if (from >= to) throw bad(name, i, `ends at row ${to}, not after its start ${from}; correct it`);
+    const channels = [...new Set(match[3]!.split(",").map((n) => Number(n) - 1))].sort((a, b) => a - b);
+    if (channels[0]! < 0) throw bad(name, i, "names channel 0; channels count from 1");
+    events.push({ from, to, channels });
+  }
+  return events;
+}
+
+const LINE = /^(\d{1,15})-(\d{1,15}):(\d{1,9}(?:,\d{1,9})*)$/;
+
+function bad(name: string, line: number, what: string): FleetError {
+  return new FleetError("BAD_INPUT", `${name}: line ${line + 1} ${what}`);
+}

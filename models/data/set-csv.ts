@@ -1,13 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
-import { type ReadLimits, tooLarge } from "./bytes.ts";
+import type { ReadLimits } from "./bytes.ts";
 import { quoted } from "./csv.ts";
 import type { Layout } from "./csv-layout.ts";
 import { checkedDevice, type DeviceData, type DeviceSet } from "./device-set.ts";
-import { dateOf } from "./fields.ts";
 import { deviceId } from "./folder.ts";
+import { type NabWindows, readNabWindows, rowsOfWindows } from "./nab-windows.ts";
 import { type Schema, schemaOf } from "./schema.ts";
 import { type Series, sliceSeries } from "./series.ts";
 import type { CsvDescription, TrainPart } from "./set-description.ts";
@@ -86,7 +84,7 @@ interface LoadOptions {
   readonly schema: Schema;
   readonly judged: boolean;
   readonly limits: ReadLimits;
-  readonly windows: readonly TimeWindow[] | undefined;
+  readonly windows: TimeWindows | undefined;
 }
 
 async function load(
@@ -151,60 +149,31 @@ function splitRows({ path, rows, part, judged, labels }: Split): { train: RowRan
   return { train: { from: 0, to }, test: { from: until, to: rows } };
 }
 
-/** Both ends are part of it. */
-interface TimeWindow {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
-const WindowsFile = z.record(z.string(), z.array(z.tuple([z.string(), z.string()])));
-const MOST_WINDOWS_BYTES = 64 * 1024 * 1024;
-
 async function readLabelWindows(
   folder: string,
   pattern: string,
   files: readonly string[],
-): Promise<Map<string, TimeWindow[]>> {
+): Promise<Map<string, TimeWindows>> {
   const path = join(folder, pattern);
-  const bad = (what: string, cause?: unknown) => new FleetError("BAD_INPUT", `${path}: ${what}`, { cause });
-  let raw: unknown;
-  try {
-    const bytes = await readFile(path);
-    if (bytes.length > MOST_WINDOWS_BYTES) throw tooLarge(path, MOST_WINDOWS_BYTES);
-    raw = JSON.parse(bytes.toString("utf8"));
-  } catch (cause) {
-    if (cause instanceof FleetError) throw cause;
-    throw bad(`can't be read as JSON (${(cause as Error).message}); it holds the label windows`, cause);
-  }
-  const parsed = WindowsFile.safeParse(raw);
-  if (!parsed.success)
-    throw bad(
-      `${parsed.error.issues[0]!.path.join(".")} is no list of windows; write { "folder/file.csv": [["from", "to"]] }`,
-    );
+  const all = await readNabWindows(path);
   return new Map(
     files.map((file) => {
       const key = file.replace(/\.gz$/, "");
-      const windows = parsed.data[key];
+      const windows = all.get(key);
+      const bad = (what: string) => new FleetError("BAD_INPUT", `${path}: ${what}`);
       if (!windows) throw bad(`has no entry "${key}"; add one, empty where the file is all normal`);
-      const times = windows.map((pair): TimeWindow => {
-        const [fromMs, toMs] = [dateOf(pair[0]), dateOf(pair[1])];
-        if (fromMs === undefined || toMs === undefined || fromMs > toMs)
-          throw bad(`"${key}" has the window ${pair.join(" to ")}, which is no span of time`);
-        return { fromMs, toMs };
-      });
-      return [file, times];
+      if (windows.some(({ firstMs, lastMs }) => firstMs > lastMs))
+        throw bad(`"${key}" has a window that ends before it begins; correct it`);
+      return [file, windows];
     }),
   );
 }
 
-function rangesOf(windows: readonly TimeWindow[], { timestampsMs }: Series, path: string): RowRange[] {
-  if (!timestampsMs)
-    throw new FleetError("BAD_INPUT", `${path}: has no column of times, which label windows need`);
-  return windows.flatMap(({ fromMs, toMs }) => {
-    const from = timestampsMs.findIndex((t) => t >= fromMs && t <= toMs);
-    const to = timestampsMs.findLastIndex((t) => t >= fromMs && t <= toMs) + 1;
-    return from < 0 ? [] : [{ from, to }];
-  });
+type TimeWindows = NonNullable<ReturnType<NabWindows["get"]>>;
+
+function rangesOf(windows: TimeWindows, { timestampsMs }: Series, path: string): RowRange[] {
+  if (timestampsMs) return rowsOfWindows(windows, timestampsMs);
+  throw new FleetError("BAD_INPUT", `${path}: has no column of times, which label windows need`);
 }
 
 function labelsIn(ranges: readonly RowRange[], rows: number): Uint8Array {

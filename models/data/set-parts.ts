@@ -33,7 +33,9 @@ async function load(
     train,
     test,
     ...(labels ? { labels } : {}),
-    ...(causes !== undefined && existsSync(causes) ? { rootCauses: await readRootCauses(causes) } : {}),
+    ...(causes !== undefined && existsSync(causes)
+      ? { rootCauses: await readRootCauses(causes, options) }
+      : {}),
   });
 }
 

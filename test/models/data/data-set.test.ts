@@ -6,8 +6,9 @@ import { openDataSet, openDataSets } from "../../../models/data/data-set.ts";
 import { DATASETS } from "../../../models/data/datasets.ts";
 import type { DataSet } from "../../../models/data/device-set.ts";
 import { writeNpy } from "../../../models/data/npy.ts";
-import { readRootCauses } from "../../../models/data/root-causes.ts";
 import { describedSet, describedSets, parseDescription } from "../../../models/data/set-description.ts";
+import { createRandom } from "../../../models/engine/random.ts";
+import { nabScore } from "../../../models/evaluation/nab.ts";
 import { idPattern } from "../../../protocol/ids.ts";
 import { SHARED_DATA } from "./shared-data.ts";
 import { sentenceOf, temporaryFolder } from "./temp-folder.ts";
@@ -400,23 +401,23 @@ test("description - every data set that `starling datasets` knows has one, with 
   }
 });
 
-test("root causes - rows count from 0, channels from 1, lines in any order", async () => {
-  const folder = folderOf("causes", {
-    "a.txt": "20-22:3,1\r\n\n5-9:2\n",
-    "b.txt": "1-2:1\n3-2:1\n",
-    "c.txt": "1-2:0\n",
+test("data set - windows that lack a file, or end before they begin, are said", async () => {
+  const folder = folderOf("windows", {
+    "dataset.yaml": "{ name: w, title: W, layout: csv, labelWindows: w.json, train: { rows: 1 } }",
+    "a.csv": lines("time,x", "2024-01-01,1", "2024-01-02,2"),
+    "w.json": "{}",
   });
-  expect(await readRootCauses(join(folder, "a.txt"))).toEqual([
-    { from: 5, to: 9, channels: [1] },
-    { from: 20, to: 22, channels: [0, 2] },
-  ]);
-  for (const [file, line] of [
-    ["b.txt", 2],
-    ["c.txt", 1],
-  ] as const)
-    expect(await sentenceOf(readRootCauses(join(folder, file)), root)).toBe(
-      `BAD_INPUT causes/${file}: line ${line} is no event; write rows and channels as 246-252:1,2,3`,
-    );
+  expect(await sentenceOf(openDataSet(folder), root)).toBe(
+    'BAD_INPUT windows/w.json: has no entry "a.csv"; add one, empty where the file is all normal',
+  );
+  folderOf("windows", { "w.json": '{ "a.csv": [["2024-01-02", "2024-01-01"]] }' });
+  expect(await sentenceOf(openDataSet(folder), root)).toBe(
+    'BAD_INPUT windows/w.json: "a.csv" has a window that ends before it begins; correct it',
+  );
+  folderOf("windows", { "w.json": '{ "a.csv": [] }', "a.csv": "x\n1\n2\n" });
+  expect(await sentenceOf((await openDataSet(folder)).devices[0]!.load(), root)).toBe(
+    "BAD_INPUT windows/a.csv: has no column of times, which label windows need",
+  );
 });
 
 describe.skipIf(!SHARED_DATA)("the sets of the shared folder", () => {
@@ -494,6 +495,25 @@ describe.skipIf(!SHARED_DATA)("the sets of the shared folder", () => {
     }
     const taxi = data[set!.devices.findIndex(({ device }) => device.endsWith("nyc_taxi"))]!;
     expect(taxi.windows!.length).toBe(5);
+    // The test parts alone, without a probation, are worth what the whole files are.
+    const random = createRandom(1).uniform;
+    const corpora = data.map(({ train, test, windows }) => {
+      const scores = Float64Array.from({ length: train.rows + test.rows }, random);
+      const moved = windows!.map(({ from, to }) => ({ from: from + train.rows, to: to + train.rows }));
+      return {
+        whole: { scores, windows: moved },
+        part: { scores: scores.subarray(train.rows), windows: windows! },
+      };
+    });
+    const part = nabScore(
+      corpora.map((c) => c.part),
+      { threshold: 0.99, probation: 0 },
+    );
+    const whole = nabScore(
+      corpora.map((c) => c.whole),
+      { threshold: 0.99 },
+    );
+    expect(part).toEqual(whole);
   });
 
   test("nsl-kdd - normal rows train, a drawn 30 % of all rows is judged, one device a service", async () => {
