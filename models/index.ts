@@ -1,11 +1,16 @@
+export { type OpenOptions, openDataSet, openDataSets } from "./data/data-set.ts";
+export type { DataSet, DeviceData, DeviceSet } from "./data/device-set.ts";
 export * from "./data/folder.ts";
 export { type IdxArray, readIdx } from "./data/idx.ts";
 export * from "./data/nab-windows.ts";
 export { type NpyArray, readNpy, writeNpy } from "./data/npy.ts";
+export * from "./data/prepare.ts";
 export * from "./data/read.ts";
 export * from "./data/root-causes.ts";
 export * from "./data/scaling.ts";
+export { type ColumnSchema, channelsOf, Schema } from "./data/schema.ts";
 export * from "./data/series.ts";
+export { readTable, type Table, type TableOptions } from "./data/table.ts";
 export * from "./data/windows.ts";
 export * from "./detectors/catalog.ts";
 export * from "./detectors/detector.ts";
