@@ -103,6 +103,12 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
 
   function live(): Machine {
     if (!machine) throw new FleetError("UNAVAILABLE", "the model was disposed; compile it again");
+    if (crews.busy()) {
+      throw new FleetError(
+        "UNAVAILABLE",
+        "the model is in the middle of a batch and waits for a thread that is late; try again",
+      );
+    }
     return machine;
   }
 

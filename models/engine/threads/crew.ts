@@ -25,6 +25,8 @@ export interface Crew {
   met(): boolean;
   /** Waits as long as it takes without blocking. Throws UNAVAILABLE when a thread ends. */
   meet(): Promise<void>;
+  /** The batch is whole. */
+  done(): void;
   /** The fit is over: the threads sleep until the next. */
   rest(): void;
 }
@@ -33,6 +35,8 @@ export interface Crew {
 export interface Crews {
   /** Throws UNAVAILABLE when the threads don't start. */
   open(threads: number): Promise<Crew>;
+  /** Whether a batch is under way. Its values are in the machine, which nobody else may use until a thread that is late has come. */
+  busy(): boolean;
   close(): void;
 }
 
@@ -43,8 +47,8 @@ export interface CrewOptions {
   readonly script: URL | undefined;
 }
 
-/** How long fit may block for a helper that is late before it lets the event loop look what became of it. */
-const PATIENCE_MS = 20;
+/** How long fit blocks for a helper that is late, for want of a free core, before it lets the event loop tell what became of it. */
+const PATIENCE_MS = 1000;
 
 export function createCrews(machine: Machine, options: CrewOptions): Crews {
   let crew: (Crew & Closable) | undefined;
@@ -65,6 +69,7 @@ export function createCrews(machine: Machine, options: CrewOptions): Crews {
       if (closed) close();
       return opened;
     },
+    busy: () => crew?.busy() === true,
     close() {
       closed = true;
       close();
@@ -75,6 +80,7 @@ export function createCrews(machine: Machine, options: CrewOptions): Crews {
 interface Closable {
   /** No thread has ended, and none is in the middle of a batch. */
   usable(): boolean;
+  busy(): boolean;
   close(): void;
 }
 
@@ -105,7 +111,9 @@ async function openCrew(
     worker.on("exit", (code) => end(`ended with exit code ${code}`));
     return worker;
   });
+  let busy = false;
   const close = () => {
+    busy = false;
     ended ??= new FleetError("ABORTED", "training was aborted");
     for (const worker of workers) void worker.terminate();
   };
@@ -128,20 +136,17 @@ async function openCrew(
 
   let turn = 0;
   let arrived = 0;
-  /** Turns of the batch in hand that were begun; two make it whole. */
-  let halves = 0;
-  const usable = () => ended === undefined && halves % 2 === 0;
+  const usable = () => ended === undefined && !busy;
   const hasMet = () => Atomics.load(words, ARRIVED) === arrived;
   return {
     threads,
     exchange,
     begin(job) {
-      halves = 0;
       for (const worker of workers) worker.postMessage({ ...job, turn } satisfies Job);
     },
     release(batch) {
       if (ended) throw ended;
-      halves += 1;
+      busy = true;
       turn = after(turn);
       arrived = after(arrived, workers.length);
       Atomics.store(words, BATCH, batch);
@@ -154,6 +159,9 @@ async function openCrew(
         await pause(1);
       }
     },
+    done() {
+      busy = false;
+    },
     rest() {
       if (!usable()) return close();
       turn = after(turn);
@@ -162,6 +170,7 @@ async function openCrew(
       advance(words, TURN);
     },
     usable,
+    busy: () => busy,
     close,
   };
 }

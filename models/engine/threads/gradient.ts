@@ -130,6 +130,7 @@ export function createSharedGradient(
       }
     }
     copyAll(cuts[size]!.back);
+    crew.done();
     return whole;
   };
 

@@ -457,6 +457,35 @@ describe("training that threads share", () => {
     expect((await model.fit(x, y, OPTIONS)).losses).toHaveLength(3);
   });
 
+  it("while it waits for a thread that is late, the event loop goes on and the model is not to be used", async () => {
+    const script = join(folder, "late.mjs");
+    await writeFile(
+      script,
+      `const add = Atomics.add;
+      let calls = 0;
+      Atomics.add = (...args) => {
+        if (++calls === 7) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+        return add(...args);
+      };
+      await import(${JSON.stringify(threadScript.href)});`,
+    );
+    const model = await compiled(GRU, pathToFileURL(script));
+    const data = dataFor(model, SAMPLES);
+    let refused: unknown;
+    const watch = setInterval(() => {
+      try {
+        model.predict(data[0]);
+      } catch (error) {
+        refused = error;
+      }
+    }, 5);
+    await model.fit(...data, { ...OPTIONS, threads: 2 });
+    clearInterval(watch);
+    expect(refused).toEqual(code("UNAVAILABLE"));
+    expect(model.weights()).toEqual((await trained({ topology: GRU }, { threads: 2 })).after);
+    expect(model.predict(data[0])).toHaveLength(2 * SAMPLES);
+  });
+
   it("threads that don't start say so", async () => {
     for (const [source, words] of [
       ["process.exit(3)", "exit code 3"],
