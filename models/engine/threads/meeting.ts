@@ -8,11 +8,8 @@ export const ARRIVED = 1; // how often a helper has done what it was let go on t
 export const BATCH = 2;
 export const WORDS = 3;
 
-/**
- * Looks before a thread sleeps: about 0.1 ms on a server. Waking up takes about as long, so what comes sooner is met awake, and a thread that waits
- * for longer than two optimizer steps costs no more than that.
- */
-const LOOKS = 30_000;
+/** Looks before a thread sleeps, about 0.1 ms on a server: twice what waking up takes, so that to wait in vain costs little. */
+const LOOKS = 15_000;
 
 /** Counts up one more and wakes who waits for it. */
 export function advance(words: Int32Array, at: number): void {
