@@ -139,12 +139,14 @@ async function openCrew(
 
   let turn = 0;
   let arrived = 0;
+  let working = false; // on a job: they wait for their next turn
   const usable = () => ended === undefined && !busy;
   const hasMet = () => Atomics.load(words, ARRIVED) === arrived;
   return {
     threads,
     exchange,
     begin(job) {
+      working = true;
       for (const worker of workers) worker.postMessage({ ...job, turn } satisfies Job);
     },
     release(batch) {
@@ -166,6 +168,8 @@ async function openCrew(
       busy = false;
     },
     rest() {
+      if (!working) return;
+      working = false;
       if (!usable()) return close();
       turn = after(turn);
       arrived = after(arrived, workers.length);

@@ -395,6 +395,8 @@ describe("training that threads share", () => {
     bad[300] = Number.NaN;
     const options = { ...OPTIONS, threads: 2 };
     await expect(model.fit(bad, y, options)).rejects.toThrow(code("NOT_FINITE"));
+    // Refused once the threads are there, before they have heard of the fit.
+    await expect(model.fit(x, y, { ...options, lossWeights: [1, 2] })).rejects.toThrow(code("BAD_INPUT"));
     const before = model.weights();
     const wild = { ...options, optimizer: { name: "sgd", learningRate: 1e30 }, epochs: 50 } as const;
     await expect(model.fit(x, y, wild)).rejects.toThrow(code("NOT_FINITE"));
