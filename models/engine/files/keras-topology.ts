@@ -41,6 +41,7 @@ const MODULES: Readonly<Record<string, string>> = {
 /** Called with a list of tensors, where others take one after the other. */
 const TAKE_LISTS = new Set([
   "Add",
+  "AdditiveAttention",
   "Attention",
   "Average",
   "Concatenate",

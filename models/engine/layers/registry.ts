@@ -1,4 +1,5 @@
 import { activation } from "./activation.ts";
+import { additiveAttention } from "./additive-attention.ts";
 import { attention } from "./attention.ts";
 import { batchNormalization } from "./batch-normalization.ts";
 import { bidirectional } from "./bidirectional.ts";
@@ -48,6 +49,7 @@ import { upSampling1d, upSampling2d } from "./upsampling.ts";
 export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Activation", activation],
   ["Add", add],
+  ["AdditiveAttention", additiveAttention],
   ["AlphaDropout", alphaDropout],
   ["Attention", attention],
   ["Average", average],

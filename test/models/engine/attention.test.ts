@@ -167,6 +167,8 @@ describe("dropout of attention's weights", () => {
     ["MultiHeadAttention", { num_heads: 3, key_dim: 2, value_dim: 4 }, { use_causal_mask: true }],
     ["Attention", { use_scale: true }, {}],
     ["Attention", { use_scale: true }, { use_causal_mask: true }],
+    ["AdditiveAttention", {}, {}],
+    ["AdditiveAttention", { use_scale: false, causal: true }, {}],
   ])(
     "gradients agree with finite differences under the same draw: %s %j %j",
     async (className, config, kwargs) => {
@@ -231,6 +233,7 @@ describe("what attention lacks is refused by name", () => {
     ],
     ["a mask of constants", "MultiHeadAttention", mha, { attention_mask: [[1]] }, "attention_mask"],
     ["another score", "Attention", { score_mode: "concat" }, {}, 'score_mode "concat"'],
+    ["a score of additive attention", "AdditiveAttention", { score_mode: "dot" }, {}, "score_mode"],
     ["dropout of weights", "Attention", { dropout: -0.5 }, {}, "no dropout -0.5"],
   ])("%s", async (_, className, config, kwargs, words) => {
     const node = keras2("q", { value: ["v", 0, 0], key: ["k", 0, 0], ...kwargs });

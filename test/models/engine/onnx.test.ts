@@ -402,6 +402,12 @@ const CASES: [string, unknown][] = [
         sum: [layer("Add"), ["q", "place"]],
         plain: [layer("Attention", { use_scale: true }), ["sum", "v", "k"]],
         causal: [layer("Attention", {}), ["sum", "learned"], { use_causal_mask: true }],
+        additive: [layer("AdditiveAttention", { dropout: 0.2 }), ["sum", "v", "k"]],
+        past: [
+          layer("AdditiveAttention", { use_scale: false }),
+          ["sum", "learned"],
+          { use_causal_mask: true },
+        ],
         heads: [
           layer("MultiHeadAttention", { num_heads: 2, key_dim: 3, value_dim: 5, dropout: 0.4 }),
           ["sum", "v", "k"],
@@ -412,7 +418,7 @@ const CASES: [string, unknown][] = [
           { use_causal_mask: true },
         ],
       },
-      ["plain", "causal", "heads", "itself", "learned"],
+      ["plain", "causal", "additive", "past", "heads", "itself", "learned"],
     ),
   ],
 ];

@@ -303,6 +303,11 @@ export const JOINS: Readonly<Record<string, Join>> = {
 /** Attention takes queries and values. */
 export const OWN_JOINS: Readonly<Record<string, Join>> = {
   ...JOINS,
+  AdditiveAttention: {
+    fits: (shape, other) => series(shape) && series(other) && shape[1] === other[1],
+    config: (pick) => ({ use_scale: pick(true, false), causal: pick(false, true), dropout: pick(0, 0.3) }),
+    most: 2,
+  },
   Attention: {
     fits: (shape, other) => series(shape) && series(other) && shape[1] === other[1],
     config: (pick) => ({ use_scale: pick(false, true), causal: pick(false, true), dropout: pick(0, 0.3) }),
