@@ -45,6 +45,7 @@ const TAKE_LISTS = new Set([
   "Attention",
   "Average",
   "Concatenate",
+  "Dot",
   "Maximum",
   "Minimum",
   "Multiply",

@@ -8,6 +8,7 @@ import { conv1d, conv2d } from "./conv.ts";
 import { conv1dTranspose, conv2dTranspose } from "./conv-transpose.ts";
 import { dense } from "./dense.ts";
 import { depthwiseConv1d, depthwiseConv2d } from "./depthwise-conv.ts";
+import { dot } from "./dot.ts";
 import {
   alphaDropout,
   dropout,
@@ -69,6 +70,7 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Dense", dense],
   ["DepthwiseConv1D", depthwiseConv1d],
   ["DepthwiseConv2D", depthwiseConv2d],
+  ["Dot", dot],
   ["Dropout", dropout],
   ["ELU", eluLayer],
   ["Embedding", embedding],

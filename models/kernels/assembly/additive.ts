@@ -34,7 +34,7 @@ export function additiveScoresBackward(
       let key = k;
       let dkey = dk;
       for (let j = 0; j < s; j++, key += at(K), dkey += at(K), dy += 4) {
-        const d = v128.load32_splat(dy);
+        const d = splat(load<f32>(dy));
         for (let c = 0; c < K; c += 4) {
           const n = min(4, K - c);
           const o = at(c);

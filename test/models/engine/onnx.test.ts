@@ -402,6 +402,7 @@ const CASES: [string, unknown][] = [
         sum: [layer("Add"), ["q", "place"]],
         plain: [layer("Attention", { use_scale: true }), ["sum", "v", "k"]],
         causal: [layer("Attention", {}), ["sum", "learned"], { use_causal_mask: true }],
+        dotted: [layer("Dot", { axes: [2, -1] }), ["sum", "v"]],
         additive: [layer("AdditiveAttention", { dropout: 0.2 }), ["sum", "v", "k"]],
         past: [
           layer("AdditiveAttention", { use_scale: false }),
@@ -418,7 +419,7 @@ const CASES: [string, unknown][] = [
           { use_causal_mask: true },
         ],
       },
-      ["plain", "causal", "additive", "past", "heads", "itself", "learned"],
+      ["dotted", "plain", "causal", "additive", "past", "heads", "itself", "learned"],
     ),
   ],
 ];
