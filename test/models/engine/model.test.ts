@@ -344,10 +344,10 @@ describe("refusals", () => {
       "swoosh",
     ],
     [
-      "recurrent dropout",
-      model(layer("LSTM", { units: 2, recurrent_dropout: 0.5 })),
+      "a returned state",
+      model(layer("LSTM", { units: 2, return_state: true })),
       "UNSUPPORTED",
-      "recurrent_dropout 0.5",
+      "return_state",
     ],
     [
       "an unknown initializer",
