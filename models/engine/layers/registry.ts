@@ -9,6 +9,7 @@ export type LayerKinds = ReadonlyMap<string, LayerKind>;
 const LAYERS: Readonly<Record<string, (kinds: LayerKinds) => Promise<LayerKind>>> = {
   Activation: async () => (await import("./activation.ts")).activation,
   Add: async () => (await import("./merge.ts")).add,
+  AdditiveAttention: async () => (await import("./additive-attention.ts")).additiveAttention,
   AlphaDropout: async () => (await import("./dropout.ts")).alphaDropout,
   Attention: async () => (await import("./attention.ts")).attention,
   Average: async () => (await import("./merge.ts")).average,
@@ -28,6 +29,7 @@ const LAYERS: Readonly<Record<string, (kinds: LayerKinds) => Promise<LayerKind>>
   Dense: async () => (await import("./dense.ts")).dense,
   DepthwiseConv1D: async () => (await import("./depthwise-conv.ts")).depthwiseConv1d,
   DepthwiseConv2D: async () => (await import("./depthwise-conv.ts")).depthwiseConv2d,
+  Dot: async () => (await import("./dot.ts")).dot,
   Dropout: async () => (await import("./dropout.ts")).dropout,
   ELU: async () => (await import("./rectifiers.ts")).eluLayer,
   Embedding: async () => (await import("./embedding.ts")).embedding,
