@@ -56,11 +56,10 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   const split = (data: Recent | readonly Recent[]): Cut[] => {
     const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
     const cuts = all.flatMap((series) => {
-      if (series.rows < 2) return [];
-      const { train, heldBack } = splitInTime(series.rows, spec.heldBack);
-      const enough = Math.max(fewestHeldBack, Math.min(spec.window + 1, series.rows));
-      const held = heldBack.to - heldBack.from;
-      return train.to <= spec.window || held < enough ? [] : [{ series, train, heldBack }];
+      const { rows } = series;
+      const enough = Math.max(fewestHeldBack, spec.window + 1);
+      if (rows - enough <= spec.window) return [];
+      return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
     });
     if (cuts.length > 0) return cuts;
     const rows = all.reduce((sum, series) => sum + series.rows, 0);

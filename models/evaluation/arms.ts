@@ -1,3 +1,4 @@
+import { FleetError } from "../../protocol/errors.ts";
 import type { TrainingSpec } from "../../protocol/task.ts";
 import type { Detector, Recent } from "../detectors/detector.ts";
 import { openAverage } from "../federation/average.ts";
@@ -25,8 +26,8 @@ export interface ArmsOptions {
 
 export interface ArmResult {
   readonly arm: Arm;
-  /** One for each device; the same array for all where they share a model. */
-  readonly weights: readonly Float32Array[];
+  /** One for each device; the same array for all where they share a model; null where a device has too little data for a model of its own. */
+  readonly weights: readonly (Float32Array | null)[];
   /** Where a device kept its local model. */
   readonly fellBack: readonly boolean[];
 }
@@ -51,14 +52,21 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     seed: number,
   ) => {
     detector.setWeights(from);
-    const { samples } = await detector.train(data, {
-      training: { ...training, ...change },
-      seed,
-      ...(options.signal && { signal: options.signal }),
-    });
     trained++;
-    onProgress?.({ arm, trained, of });
-    return { weights: detector.weights(), samples };
+    try {
+      const { samples } = await detector.train(data, {
+        training: { ...training, ...change },
+        seed,
+        ...(options.signal && { signal: options.signal }),
+      });
+      return { weights: detector.weights(), samples };
+    } catch (error) {
+      // A round goes on without a device that has too little data, here as in a fleet.
+      if (error instanceof FleetError && error.code === "UNAVAILABLE") return null;
+      throw error;
+    } finally {
+      onProgress?.({ arm, trained, of });
+    }
   };
   /** Each device and round draws its own order. */
   const seedOf = (round: number, device: number) => (seed * 1_000_003 + round * 1009 + device) >>> 0;
@@ -74,29 +82,30 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   if (wanted("finetune")) needed.add("local").add("fedavg");
   const of = [...needed].reduce((sum, arm) => sum + passes[arm], 0);
 
-  const local: Float32Array[] = [];
+  const local: (Float32Array | null)[] = [];
   if (needed.has("local")) {
-    for (const [d, data] of devices.entries())
-      local.push((await trainOne("local", first, data, { epochs: all }, seedOf(0, d))).weights);
+    for (const [d, data] of devices.entries()) {
+      const own = await trainOne("local", first, data, { epochs: all }, seedOf(0, d));
+      local.push(own?.weights ?? null);
+    }
   }
   const results: ArmResult[] = [];
   if (wanted("local")) results.push({ arm: "local", weights: local, fellBack: everyone });
   if (wanted("central")) {
-    const { weights } = await trainOne("central", first, devices, { epochs: all }, seedOf(0, 0));
-    results.push({ arm: "central", weights: devices.map(() => weights), fellBack: everyone });
+    const one = await trainOne("central", first, devices, { epochs: all }, seedOf(0, 0));
+    results.push({ arm: "central", weights: devices.map(() => one?.weights ?? null), fellBack: everyone });
   }
   let fleet = first;
   if (needed.has("fedavg")) {
     for (let round = 0; round < rounds; round++) {
       const average = await openAverage(first.length);
       for (const [d, data] of devices.entries()) {
-        const { weights, samples } = await trainOne("fedavg", fleet, data, {}, seedOf(round, d));
-        average.add(
-          weights.map((w, i) => w - fleet[i]!),
-          samples,
-        );
+        const update = await trainOne("fedavg", fleet, data, {}, seedOf(round, d));
+        if (update === null) continue;
+        const delta = update.weights.map((w, i) => w - fleet[i]!);
+        average.add(delta, update.samples);
       }
-      fleet = average.apply(fleet);
+      if (average.updates > 0) fleet = average.apply(fleet);
     }
   }
   if (wanted("fedavg"))
@@ -110,15 +119,16 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
       detector.setWeights(weights);
       return detector.heldBackLoss(data);
     };
-    const tuned: Float32Array[] = [];
+    const weights: Float32Array[] = [];
     const fellBack: boolean[] = [];
     for (const [d, data] of devices.entries()) {
-      const { weights } = await trainOne("finetune", fleet, data, change, seedOf(rounds, d));
-      const back = lossOf(local[d]!, data) < lossOf(weights, data);
-      tuned.push(back ? local[d]! : weights);
+      const tuned = (await trainOne("finetune", fleet, data, change, seedOf(rounds, d)))?.weights ?? fleet;
+      const own = local[d] ?? null;
+      const back = own !== null && lossOf(own, data) < lossOf(tuned, data);
+      weights.push(back ? own : tuned);
       fellBack.push(back);
     }
-    results.push({ arm: "finetune", weights: tuned, fellBack });
+    results.push({ arm: "finetune", weights, fellBack });
   }
   return results;
 }

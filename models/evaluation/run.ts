@@ -61,7 +61,7 @@ interface LoadedDevice {
 
 /**
  * Trains every arm on the training parts, sets each device's threshold on its held-back normal rows, and only then reads the labels. Deterministic for a seed. A
- * device that has too little data to train on is left out with an error that names it.
+ * device with too little data for a model of its own has no local line.
  */
 export async function run(options: RunOptions): Promise<RunRow[]> {
   const { set, alarm, arms, rounds, training, seed, signal } = options;
@@ -97,8 +97,9 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       });
       const scored: Scored[] = [];
       for (const [d, { device, judged, data, train }] of devices.entries()) {
-        if (!judged) continue;
-        detector.setWeights(weights[d]!);
+        const own = weights[d];
+        if (!judged || !own) continue;
+        detector.setWeights(own);
         const calibration = detector.calibrate(train, alarm);
         const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
         const one = { ...judgedScores, detector: options.detector.name, arm, seed };
