@@ -2,7 +2,7 @@
 // same operation on each lane, so that results are equal to the last bit (but for the payload of a NaN).
 // Binaryen first makes the code flat: operands are locals or constants, so a vector appears only where a statement makes or takes
 // one, and each such statement is replaced by statements for its lanes.
-import binaryen from "binaryen";
+import binaryen from "assemblyscript/binaryen";
 import { addPassedLanes, lowerFunction } from "./lower-simd/function.mjs";
 import { operationsOf } from "./lower-simd/operations.mjs";
 

@@ -1,5 +1,5 @@
 // Reads Binaryen's flat code: its statements, and what each does with vectors.
-import binaryen from "binaryen";
+import binaryen from "assemblyscript/binaryen";
 
 /** An operation in a loop counts as this many outside of it. */
 const LOOP_WEIGHT = 8;

@@ -1,5 +1,5 @@
 // One function of flat code without its vectors.
-import binaryen from "binaryen";
+import binaryen from "assemblyscript/binaryen";
 import { assignment, describe, isVector, localOf } from "./flat.mjs";
 import { kindsOfLocals } from "./kinds.mjs";
 import { KINDS } from "./operations.mjs";

@@ -1,4 +1,4 @@
-import binaryen from "binaryen";
+import binaryen from "assemblyscript/binaryen";
 import { assignment, describe, eachStatement, localOf } from "./flat.mjs";
 import { KINDS } from "./operations.mjs";
 

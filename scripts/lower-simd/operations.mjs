@@ -1,7 +1,7 @@
 // What lower-simd.mjs puts in the place of each vector operation, by its name in the text format. The kernels' operations
 // are here and few others: one that is missing is refused by name, and its meaning is looked up then.
 // Source: WebAssembly Core Specification 2.0, section 4.3.2 (numerics; pmin and pmax compare in this order for the sake of NaN and -0).
-import binaryen from "binaryen";
+import binaryen from "assemblyscript/binaryen";
 
 /** How a vector can be held: in how many locals of which type. */
 export const KINDS = {
@@ -55,7 +55,11 @@ export function operationsOf(m) {
   const loads = (kind, access, offsets) =>
     offsets.map((at) => {
       const { offset, address } = access(at);
-      return (kind === "f" ? f32 : i32).load(offset, 4, address);
+      if (kind === "f") return f32.load(offset, 4, address);
+      const load = i32.load(offset, 4, address);
+      // Or Binaryen makes a load that extends the sign of it and a later i64.extend_i32_u.
+      binaryen.Load.setSigned(load, false);
+      return load;
     });
   const stores = (kind, access, lanes) =>
     lanes.map((lane, k) => {
