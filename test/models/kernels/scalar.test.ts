@@ -283,10 +283,12 @@ async function sameBits({ topology, tokens = [], classes, ...rest }: Work, batch
     ...others,
     ...(sampleWeights === undefined ? {} : { sampleWeights: sampleWeights.slice(0, count) }),
   };
-  await train(machine, [xs, ys], options, new AbortController().signal).catch((error: unknown) => {
-    // Such a loss of such outputs may be infinite, in both builds.
-    if ((error as { code?: string }).code !== "NOT_FINITE") throw error;
-  });
+  await train(machine, [xs, ys], options, { disposal: new AbortController().signal }).catch(
+    (error: unknown) => {
+      // Such a loss of such outputs may be infinite, in both builds.
+      if ((error as { code?: string }).code !== "NOT_FINITE") throw error;
+    },
+  );
   if (plan.steps.every(({ layer }) => layer.stateFloats !== null)) machine.step();
   note(mirror.called);
 }
