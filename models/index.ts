@@ -26,6 +26,7 @@ export {
   labelledEvents,
   type Span,
 } from "./evaluation/alarms.ts";
+export * from "./evaluation/arms.ts";
 export * from "./evaluation/calibration.ts";
 export * from "./evaluation/classes.ts";
 export * from "./evaluation/delay.ts";
@@ -35,6 +36,7 @@ export * from "./evaluation/nab.ts";
 export * from "./evaluation/range.ts";
 export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
 export * from "./evaluation/root-cause.ts";
+export * from "./evaluation/run.ts";
 export * from "./evaluation/vus.ts";
 export * from "./scoring/events.ts";
 export * from "./scoring/ladder.ts";
