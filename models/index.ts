@@ -2,12 +2,14 @@ export * from "./data/folder.ts";
 export { type IdxArray, readIdx } from "./data/idx.ts";
 export { type ImageFolderOptions, type ImageSet, readImageFolder } from "./data/image-folder.ts";
 export * from "./data/log-mel.ts";
+export * from "./data/nab-windows.ts";
 export { type NpyArray, readNpy, writeNpy } from "./data/npy.ts";
 export { decodeSketch, encodeSketch, maxSketchBytes } from "./data/quantile-codec.ts";
 export * from "./data/quantile-scaling.ts";
 export * from "./data/quantile-sketch.ts";
 export * from "./data/read.ts";
 export * from "./data/resample.ts";
+export * from "./data/root-causes.ts";
 export * from "./data/scaling.ts";
 export * from "./data/series.ts";
 export { type Recording, readWav } from "./data/wav.ts";
@@ -17,8 +19,24 @@ export * from "./detectors/open.ts";
 export * from "./detectors/topology.ts";
 export * from "./engine/files/index.ts";
 export * from "./engine/index.ts";
+export {
+  type AlarmMetrics,
+  type AlarmSpan,
+  alarmMetrics,
+  alarmSpans,
+  labelledEvents,
+  type Span,
+} from "./evaluation/alarms.ts";
+export * from "./evaluation/calibration.ts";
+export * from "./evaluation/classes.ts";
+export * from "./evaluation/delay.ts";
 export * from "./evaluation/evaluate.ts";
-export * from "./evaluation/ranking.ts";
+export { type FixedMetrics, fixedThresholdMetrics } from "./evaluation/fixed.ts";
+export * from "./evaluation/nab.ts";
+export * from "./evaluation/range.ts";
+export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
+export * from "./evaluation/root-cause.ts";
+export * from "./evaluation/vus.ts";
 export * from "./scoring/alarm-budget.ts";
 export * from "./scoring/drift.ts";
 export * from "./scoring/events.ts";
