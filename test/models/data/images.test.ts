@@ -241,6 +241,37 @@ for (const [kind, good] of [
   });
 }
 
+test("png - any header over any data ends in a picture or in one sentence", async () => {
+  const options = fc.record({
+    width: fc.nat(20),
+    height: fc.nat(20),
+    bits: fc.constantFrom(1, 2, 3, 4, 8, 16),
+    colour: fc.nat(7),
+    interlace: fc.nat(2),
+    before: fc.array(
+      fc.uint8Array({ maxLength: 12 }).map((body) => chunk("PLTE", body)),
+      { maxLength: 1 },
+    ),
+  });
+  let pictures = 0;
+  // Bytes 0 to 4, so that many lines have a filter that there is; often as many as the picture needs.
+  const stream = fc.infiniteStream(fc.nat(4));
+  const property = fc.asyncProperty(options, stream, fc.nat(3), async (o, bytes, missing) => {
+    const samples = [1, 1, 3, 1, 2, 1, 4, 1][o.colour]!;
+    const size = (1 + Math.ceil((o.width * samples * o.bits) / 8)) * o.height;
+    const raw = Uint8Array.from(bytes.take(Math.max(0, missing === 3 ? size - 1 : size)));
+    try {
+      const { pixels, width, height, channels } = await decodeImage(pngOf(raw, o), "x");
+      expect(pixels.length).toBe(width * height * channels);
+      pictures++;
+    } catch (error) {
+      expect((error as { code?: string }).code, String(error)).toBe("BAD_INPUT");
+    }
+  });
+  await fc.assert(property, { numRuns: 1500, seed: 1 });
+  expect(pictures).toBeGreaterThan(50);
+});
+
 const grey = (width: number, height: number, pixels: readonly number[]): Picture => ({
   width,
   height,

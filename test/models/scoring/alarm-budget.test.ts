@@ -55,7 +55,7 @@ test("budget - where the held-back time shows enough alarms they keep to it, and
   expect(alarmSpans(scores, { threshold: found.threshold * 0.9 }).length).toBeGreaterThan(60);
 });
 
-test("budget - extrapolated: fresh normal data a hundred times as long keeps near the budget", () => {
+test("budget - extrapolated: fresh normal data fifty times as long keeps near the budget", () => {
   // One alarm in 20,000 rows, from 4000 rows: a fifth of an alarm is allowed in what is seen.
   const budget = { alarms: 1, perSeconds: 20_000 };
   let alarms = 0;
