@@ -172,7 +172,7 @@ describe("what to install", () => {
       sha256: manifest.transfer.sha256,
       detector,
       alarm,
-      calibration: { sigma: [], scalerMean: [], scalerSigma: [], threshold: 1, rows: 1 },
+      calibration: { sigma: [], scalerMean: [], scalerSigma: [], levels: [], threshold: 1, rows: 1 },
     };
     const other = { ...now, sha256: "0".repeat(64) };
     expect(decideInstall(wanted, undefined).kind).toBe("install");
