@@ -1,4 +1,4 @@
-// Builds everything: the kernels (models/kernels/wasm.ts), dist/ by tsc, and the agent as one self-contained file,
+// Builds everything: the kernels (models/kernels/wasm*.ts), dist/ by tsc, and the agent as one self-contained file,
 // dist/starling-agent.js. Says nothing where all is well.
 import { spawn } from "node:child_process";
 import { chmod, cp, readFile, rm } from "node:fs/promises";

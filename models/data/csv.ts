@@ -4,7 +4,7 @@ import { DEFAULT_MAX_BYTES, fileChunks, type ReadLimits, tooLarge } from "./byte
 import { decodeHead, type Layout, type LayoutOptions, sniffLayout } from "./csv-layout.ts";
 import { numberOf, timestampOf } from "./fields.ts";
 import { FloatColumn } from "./float-column.ts";
-import { channelNames, type Series } from "./series.ts";
+import { channelNames, rateOf, type Series } from "./series.ts";
 
 export interface CsvOptions extends ReadLimits, LayoutOptions {
   /** Rows per second; without it, it comes from the timestamps. */
@@ -211,13 +211,6 @@ function explain(error: unknown, name: string): unknown {
   if (code === "CSV_INVALID_CLOSING_QUOTE" || code === "INVALID_OPENING_QUOTE")
     return bad("has a quote in the wrong place; mend or remove it");
   return new FleetError("BAD_INPUT", `${name}: ${message}`, { cause: error });
-}
-
-/** The rate of most rows: gaps in a recording do not change it. */
-export function rateOf(timestampsMs: Float64Array): number | undefined {
-  const steps = timestampsMs.slice(1).map((t, i) => t - timestampsMs[i]!);
-  const median = steps.sort()[Math.floor(steps.length / 2)] ?? 0;
-  return median > 0 ? 1000 / median : undefined;
 }
 
 export function quoted(text: string): string {

@@ -1,12 +1,12 @@
 import { FleetError } from "../../protocol/errors.ts";
 import { DEFAULT_MAX_BYTES, fileChunks, type ReadLimits, tooLarge } from "./bytes.ts";
-import { parseRows, quoted, type RowSink, rateOf, readHead } from "./csv.ts";
+import { parseRows, quoted, type RowSink, readHead } from "./csv.ts";
 import { decodeHead, type Layout, type LayoutOptions, sniffLayout } from "./csv-layout.ts";
 import { exactNumberOf, isMissing, numberOf, timestampOf } from "./fields.ts";
 import { FloatColumn } from "./float-column.ts";
 import { type RawValue, rowPreparer } from "./prepare.ts";
 import type { Schema } from "./schema.ts";
-import type { Series } from "./series.ts";
+import { rateOf, type Series } from "./series.ts";
 
 export interface TableOptions extends ReadLimits, LayoutOptions {
   /** Its columns are the channels; others must be ignored, a label, a time or a text. */

@@ -73,14 +73,14 @@ export interface Detector {
   weights(): Float32Array;
   setWeights(flat: Float32Array): void;
   /**
-   * Trains on all but the held-back part of each series; the weights afterwards are the trained ones. Series that are too short are left out; UNAVAILABLE where all
-   * are.
+   * Trains on all but the held-back part; the weights afterwards are the trained ones. Series of several devices are each scaled by themselves, and those that are too
+   * short left out; UNAVAILABLE where all are.
    */
   train(data: Recent | readonly Recent[], options: TrainOptions): Promise<TrainResult>;
   /** Mean loss of the present weights on the held-back parts. */
   heldBackLoss(data: Recent | readonly Recent[]): number;
   /** Scaler, sigma and threshold for the present weights. UNAVAILABLE where there is too little data. */
-  calibrate(data: Recent | readonly Recent[], alarm: AlarmLevel): Calibration;
+  calibrate(recent: Recent, alarm: AlarmLevel): Calibration;
   scorer(calibration: Calibration, smooth: Smoothing): StreamScorer;
   /** Returns the engine's memory. */
   dispose(): void;

@@ -1,7 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
 import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
-import { decodeStatistics, mergeTwo, seriesStatistics } from "../data/statistics.ts";
+import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
 import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
 import { levelTracker } from "../scoring/level.ts";
@@ -56,11 +56,10 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   const split = (data: Recent | readonly Recent[]): Cut[] => {
     const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
     const cuts = all.flatMap((series) => {
-      if (series.rows < 2) return [];
-      const { train, heldBack } = splitInTime(series.rows, spec.heldBack);
-      const enough = Math.max(fewestHeldBack, Math.min(spec.window + 1, series.rows));
-      const held = heldBack.to - heldBack.from;
-      return train.to <= spec.window || held < enough ? [] : [{ series, train, heldBack }];
+      const { rows } = series;
+      const enough = Math.max(fewestHeldBack, spec.window + 1);
+      if (rows - enough <= spec.window) return [];
+      return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
     });
     if (cuts.length > 0) return cuts;
     const rows = all.reduce((sum, series) => sum + series.rows, 0);
@@ -69,20 +68,18 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       `${rows} rows of data are too few for windows of ${spec.window}: the device must collect more`,
     );
   };
-  const fitOn = (cuts: readonly Cut[]): Scaler => {
+  const fitOn = ({ series, train }: Cut): Scaler => {
     if (kind.scaling === "none") return identityScaler(channels, spec.clip);
-    const statistics =
-      federated ?? cuts.map(({ series, train }) => seriesStatistics(series, train)).reduce(mergeTwo);
+    const statistics = federated ?? seriesStatistics(series, train);
     return fitScaler(statistics, { clip: spec.clip, sigmaFloor: floors.channel });
   };
-  const scaled = (cuts: readonly Cut[]) => {
-    const scaler = fitOn(cuts);
+  const scaled = (cut: Cut) => {
+    const { series, train, heldBack } = cut;
+    const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
-    return cuts.map(({ series, train, heldBack }) => {
-      const values = scaleSeries(clipped, series.values, { fill: true });
-      const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
-      return { train: part(train), heldBack: part(heldBack) };
-    });
+    const values = scaleSeries(clipped, series.values, { fill: true });
+    const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
+    return { train: part(train), heldBack: part(heldBack) };
   };
 
   return {
@@ -92,7 +89,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     weights: () => estimator.weights(),
     setWeights: (flat) => estimator.setWeights(flat),
     async train(data, { training, seed, signal, onProgress }: TrainOptions) {
-      const parts = scaled(split(data));
+      const parts = split(data).map(scaled);
       const train = parts.map((part) => part.train);
       const heldBackLoss = estimator.loss(parts.map(({ heldBack }) => heldBack));
       const { epochs } = training;
@@ -104,13 +101,13 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       });
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
-    heldBackLoss: (data) => estimator.loss(scaled(split(data)).map(({ heldBack }) => heldBack)),
-    calibrate(data, { quantile, smooth }: AlarmLevel): Calibration {
-      const cuts = split(data);
-      const scaler = fitOn(cuts);
-      const stretches = cuts.map((cut) => residualsOf(cut, scaler, warmUpRows(spec, smooth)));
-      const sigma = kind.normalized ? usualSize(stretches) : new Float64Array(estimator.residuals).fill(1);
-      const scores = Float64Array.from(stretches.flatMap((stretch) => [...scoresOf(stretch, sigma)]));
+    heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
+    calibrate(recent, { quantile, smooth }: AlarmLevel): Calibration {
+      const cut = split(recent)[0]!;
+      const scaler = fitOn(cut);
+      const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
+      const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
+      const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
       return {
@@ -147,13 +144,12 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   }
 
   /** Twice: the level's bound needs a sigma, and sigma is that of what the level leaves. */
-  function usualSize(stretches: readonly Stretch[]): Float64Array {
-    const raw = residualFit(estimator.residuals);
-    for (const { residuals, before, width } of stretches) raw.add(residuals.subarray(before * width));
-    const levelled = residualFit(estimator.residuals);
-    for (const stretch of stretches) {
-      for (const residual of levelledRows(stretch, raw.sigma())) levelled.add(residual);
-    }
+  function usualSize(stretch: Stretch): Float64Array {
+    const { residuals, before, width } = stretch;
+    const raw = residualFit(width);
+    raw.add(residuals.subarray(before * width));
+    const levelled = residualFit(width);
+    for (const residual of levelledRows(stretch, raw.sigma())) levelled.add(residual);
     return levelled.sigma();
   }
 
