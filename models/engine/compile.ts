@@ -89,6 +89,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   const slot: StateSlot = { owner: null };
   const disposal = new AbortController();
   let fitting = false;
+  const derived = { kept: false };
 
   function live(): Machine {
     if (!machine) throw new FleetError("UNAVAILABLE", "the model was disposed; compile it again");
@@ -105,7 +106,12 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
       return await train(target, data, options, disposal.signal);
     } finally {
       fitting = false;
+      derived.kept = false;
     }
+  }
+
+  function score(x: Arrays): Float32Array[] {
+    return predict(live(), listOf(x), fitting ? { kept: false } : derived);
   }
 
   return {
@@ -130,10 +136,11 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
         throw new FleetError("NOT_FINITE", "the weights hold NaN or Inf; the old ones stay");
       }
       weights.set(flat);
+      derived.kept = false;
     },
     fit: fitModel,
-    predict: (x) => predict(live(), listOf(x))[0]!,
-    predictAll: (x) => predict(live(), listOf(x)),
+    predict: (x) => score(x)[0]!,
+    predictAll: score,
     evaluate(...args: readonly unknown[]) {
       const { data, options } = dataAndOptions<ModelEvaluateOptions | undefined>(args);
       return evaluate(live(), data, options);
