@@ -39,6 +39,10 @@ export function winogradForward(
 ): void {
   const s = changetype<ConvShape>(shape);
   const c = s.c, n = s.n;
+  const across = (s.ow + EDGE - 1) / EDGE;
+  const perImage = across * ((s.oh + EDGE - 1) / EDGE);
+  const total = batch * perImage;
+  tiles = min(tiles, total); // of few tiles the matrices stand closer together
   const uPitch = pitchOf(c, n), vPitch = pitchOf(tiles, c), mPitch = pitchOf(tiles, n);
   const uPacked = packedPitchOf(c, n);
   const packed = scratch + at(PLACES * uPitch);
@@ -49,15 +53,26 @@ export function winogradForward(
     kernelTransform(w, c * n, scratch, uPitch);
     for (let p = 0; p < PLACES; p++) pack(scratch + at(p * uPitch), n, c, n, packed + at(p * uPacked));
   }
-  const across = (s.ow + EDGE - 1) / EDGE;
-  const perImage = across * ((s.oh + EDGE - 1) / EDGE);
-  const total = batch * perImage;
   for (let first = 0; first < total; first += tiles) {
     const count = min(tiles, total - first);
     imagesIn(s, x, first, count, across, perImage, v, vPitch, patch);
     for (let p = 0; p < PLACES; p++) {
-      const mode = b && p == CENTRE ? BIAS : ZERO;
-      gemmPacked(count, n, c, v + at(p * vPitch), c, packed + at(p * uPacked), m + at(p * mPitch), n, mode, b);
+      const vp = v + at(p * vPitch), up = packed + at(p * uPacked), mp = m + at(p * mPitch);
+      // The last row of places goes into the last row of a tile alone, and so do columns: not wanted where a tile sticks out.
+      const noRows = p >= PLACES - SPAN && s.oh % EDGE > 0, noCols = p % SPAN == SPAN - 1 && s.ow % EDGE > 0;
+      if (!noRows && !noCols) {
+        gemmPacked(count, n, c, vp, c, up, mp, n, b && p == CENTRE ? BIAS : ZERO, b);
+        continue;
+      }
+      const length = noCols ? across : perImage;
+      for (let i = 0; i < count; ) {
+        const tile = (first + i) % perImage;
+        const run = min(count - i, length - (tile % length));
+        const whole = noRows ? perImage - across - tile : run;
+        const wanted = min(min(run, whole), noCols ? across - 1 - (tile % across) : run);
+        if (wanted > 0) gemmPacked(wanted, n, c, vp + at(i * c), c, up, mp + at(i * n), n, ZERO, 0);
+        i += run;
+      }
     }
     for (let i = 0; i < count; i++) {
       const tile = (first + i) % perImage;
