@@ -12,6 +12,7 @@ export const Calibration = z.object({
   sigma: numbers,
   scalerMean: numbers,
   scalerSigma: numbers,
+  levels: numbers,
   threshold: z.number(),
   rows: z.number(),
 });

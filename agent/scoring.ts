@@ -75,8 +75,7 @@ export function openScoring(options: ScoringOptions): Scoring {
     ),
   });
   const warm = ({ scorer, installed }: Active) => {
-    const rows = warmUpRows(installed.detector) + installed.alarm.smooth;
-    recent.last(rows, (values) => scorer.push(values));
+    recent.last(warmUpRows(installed.detector, installed.alarm.smooth), (values) => scorer.push(values));
   };
   if (start.installed !== null && options.detector !== undefined) {
     active = activate(start.installed, options.detector, start.alarm ?? undefined);

@@ -1,12 +1,12 @@
 import type { Readable } from "node:stream";
 import { readSeries } from "../models/data/read.ts";
+import { formOf, type LineForm, parseSample, type Sample } from "../models/data/sample-line.ts";
 import { FleetError } from "../protocol/errors.ts";
 import type { Clock } from "./clock.ts";
 import { freeMemory } from "./free-memory.ts";
 import { type Line, lineReader } from "./line-reader.ts";
 import type { Log } from "./log.ts";
 import { ringData } from "./recent-data.ts";
-import { formOf, type LineForm, parseSample, type Sample } from "./sample-line.ts";
 import type { Batch, Source } from "./source.ts";
 
 /**

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { AlarmLevel } from "../models/detectors/detector.ts";
 import type { DetectorSpec, TrainingSpec } from "../protocol/task.ts";
 import { Calibration } from "./checkpoint.ts";
 
@@ -16,7 +17,7 @@ interface Work {
 /** To the thread. Made by our own typed code in the same process, so it is not parsed there: zod would cost the thread megabytes. */
 export type Job =
   | (Work & { readonly kind: "train"; readonly training: TrainingSpec; readonly seed: number })
-  | (Work & { readonly kind: "calibrate"; readonly quantile: number; readonly smooth: number });
+  | (Work & AlarmLevel & { readonly kind: "calibrate" });
 
 export type TrainWork = Omit<Extract<Job, { kind: "train" }>, "id" | "kind">;
 export type CalibrateWork = Omit<Extract<Job, { kind: "calibrate" }>, "id" | "kind">;

@@ -78,7 +78,7 @@ function describeWorkload(costs: Costs) {
     rows: trainRows,
     channels,
     detector: detector.name,
-    units: detector.units,
+    options: detector.options,
     window: detector.window,
     epochs: training.epochs,
     batchSize: training.batchSize,
@@ -119,7 +119,7 @@ function showResult(workload: Workload, rows: readonly Row[]): string {
     ...partNames.map((name) => ({ title: name, value: ({ share }: Row) => 100 * share[name], digits: 1 })),
   ];
   return [
-    `Each device: ${workload.rows} rows of ${workload.channels} channels (${workload.data}); ${workload.detector}, ${workload.units} units,`,
+    `Each device: ${workload.rows} rows of ${workload.channels} channels (${workload.data}); ${workload.detector},`,
     `${workload.parameters} parameters; ${workload.epochs} epochs over ${workload.samples} windows of ${workload.window} rows; an update of ${workload.updateBytes} bytes.`,
     `Alone on a core: training ${alone.trainMs.toFixed(1)} ms; per update: encoding ${alone.encodeMs.toFixed(3)} ms,`,
     `decoding and gate ${alone.decodeMs.toFixed(3)} ms, exact sum ${alone.addMs.toFixed(3)} ms.`,

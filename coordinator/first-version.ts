@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { topologyFor } from "../models/detectors/topology.ts";
-import { compile } from "../models/engine/compile.ts";
+import { blueprintFor } from "../models/detectors/catalog.ts";
+import { openDetector } from "../models/detectors/open.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { encodeFrame, type VersionHeader } from "../protocol/frame.ts";
 import { DetectorSpec, type TaskSpec } from "../protocol/task.ts";
@@ -20,7 +20,7 @@ export async function loadFixed(journal: Journal, task: TaskSpec): Promise<Fixed
   if (JSON.stringify(fixed.detector) !== JSON.stringify(task.detector)) {
     throw new FleetError(
       "BAD_INPUT",
-      `task "${task.id}" was begun with another detector (${fixed.detector.name}, ${fixed.detector.units} units): give the new one another task id, or start with an empty --state folder`,
+      `task "${task.id}" was begun with another detector (${fixed.detector.name}): give the new one another task id, or start with an empty --state folder`,
     );
   }
   return fixed;
@@ -38,17 +38,21 @@ export async function makeFirstVersion(
   channels: number,
   statistics: Uint8Array | null,
 ): Promise<Uint8Array> {
-  const topology = topologyFor(task.detector, channels);
-  const model = await compile(topology, { seed: task.seed });
-  const header = {
-    kind: "version" as const,
-    layout: [...model.layout].map(({ name, shape }) => ({ name, shape: [...shape] })),
-  };
+  const topology = JSON.stringify(await blueprintFor(task.detector, channels));
+  const detector = await openDetector({
+    spec: task.detector,
+    topology,
+    channels,
+    seed: task.seed,
+    statistics,
+    maxBatch: 1,
+  });
+  const layout = [...detector.layout].map(({ name, shape }) => ({ name, shape: [...shape] }));
   const frame = encodeFrame<VersionHeader>(
-    { ...header, topology: JSON.stringify(topology), statistics },
-    model.weights(),
+    { kind: "version", layout, topology, statistics },
+    detector.weights(),
   );
-  model.dispose();
+  detector.dispose();
   return frame;
 }
 

@@ -1,8 +1,8 @@
+import { type Average, openAverage } from "../models/federation/average.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { decodeFrame, encodeFrame, type Frame, type Layout, type VersionHeader } from "../protocol/frame.ts";
 import type { Running } from "../protocol/messages.ts";
 import type { TaskSpec } from "../protocol/task.ts";
-import { type Average, openAverage } from "./average.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";

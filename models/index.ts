@@ -1,18 +1,58 @@
+export { type OpenOptions, openDataSet, openDataSets } from "./data/data-set.ts";
+export type { DataSet, DeviceData, DeviceSet } from "./data/device-set.ts";
 export * from "./data/folder.ts";
 export { type IdxArray, readIdx } from "./data/idx.ts";
+export { type ImageFolderOptions, type ImageSet, readImageFolder } from "./data/image-folder.ts";
+export * from "./data/log-mel.ts";
+export * from "./data/nab-windows.ts";
 export { type NpyArray, readNpy, writeNpy } from "./data/npy.ts";
+export * from "./data/prepare.ts";
+export { decodeSketch, encodeSketch, maxSketchBytes } from "./data/quantile-codec.ts";
+export * from "./data/quantile-scaling.ts";
+export * from "./data/quantile-sketch.ts";
 export * from "./data/read.ts";
+export * from "./data/resample.ts";
+export * from "./data/root-causes.ts";
 export * from "./data/scaling.ts";
+export { type ColumnSchema, channelsOf, Schema } from "./data/schema.ts";
 export * from "./data/series.ts";
+export { readTable, type Table, type TableOptions } from "./data/table.ts";
+export { type Recording, readWav } from "./data/wav.ts";
 export * from "./data/windows.ts";
+export * from "./detectors/catalog.ts";
 export * from "./detectors/detector.ts";
+export * from "./detectors/kind.ts";
 export * from "./detectors/open.ts";
-export * from "./detectors/topology.ts";
 export * from "./engine/files/index.ts";
 export * from "./engine/index.ts";
+export {
+  type AlarmMetrics,
+  type AlarmSpan,
+  alarmMetrics,
+  alarmSpans,
+  labelledEvents,
+  type Span,
+} from "./evaluation/alarms.ts";
+export * from "./evaluation/arms.ts";
+export * from "./evaluation/calibration.ts";
+export * from "./evaluation/classes.ts";
+export * from "./evaluation/delay.ts";
 export * from "./evaluation/evaluate.ts";
-export * from "./evaluation/ranking.ts";
+export { type FixedMetrics, fixedThresholdMetrics } from "./evaluation/fixed.ts";
+export * from "./evaluation/nab.ts";
+export * from "./evaluation/range.ts";
+export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
+export * from "./evaluation/root-cause.ts";
+export * from "./evaluation/run.ts";
+export * from "./evaluation/vus.ts";
+export * from "./scoring/alarm-budget.ts";
+export * from "./scoring/drift.ts";
 export * from "./scoring/events.ts";
+export * from "./scoring/ladder.ts";
+export * from "./scoring/level.ts";
+export * from "./scoring/recalibration.ts";
 export * from "./scoring/residual.ts";
 export * from "./scoring/smoothing.ts";
+export * from "./scoring/spot.ts";
+export * from "./scoring/tail.ts";
 export * from "./scoring/threshold.ts";

@@ -20,8 +20,13 @@ export const AlarmSpec = z
   .strictObject({
     /** Quantile of the scores of held-back normal data. */
     quantile: z.number().gt(0.5).lt(1).default(0.999),
-    /** Rows of the causal moving average over the scores. */
-    smooth: z.int().positive().max(1000).default(10),
+    /**
+     * How the scores of single rows become evidence: a number is the rows of a causal moving average; a list the time constants, in rows, of a
+     * ladder of exponential averages, whose sum sees short and lasting anomalies alike.
+     */
+    smooth: z
+      .union([z.int().positive().max(1000), z.array(z.int().positive().max(10_000)).min(1).max(8).readonly()])
+      .default([3, 10, 30]),
     /** k of the last n rows over the threshold make an alarm. */
     k: z.int().positive().max(64).default(3),
     n: z.int().positive().max(64).default(5),
@@ -29,21 +34,29 @@ export const AlarmSpec = z
   .refine(({ k, n }) => k <= n, { path: ["k"], message: "k of the last n rows can't be with k over n" });
 export type AlarmSpec = z.infer<typeof AlarmSpec>;
 
+/** Every kind of detector. What each is and what it can be tuned by stands in models/detectors. */
+export const detectorNames = [
+  "cnn-forecaster",
+  "gru-forecaster",
+  "lstm-forecaster",
+  "rnn-forecaster",
+] as const;
+
 /** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */
 export const DetectorSpec = z.strictObject({
-  name: z.enum(["gru-forecaster", "lstm-forecaster", "rnn-forecaster"]).default("gru-forecaster"),
-  /** Units of the recurrent layer. */
-  units: z.int().positive().max(512).default(32),
+  name: z.enum(detectorNames).default("cnn-forecaster"),
+  /** The kind's own hyperparameters, where they are not its defaults. */
+  options: z.record(z.string().max(40), z.number()).default({}),
   /** Rows of one training window, and rows from one window's start to the next. */
   window: z.int().min(2).max(4096).default(32),
   stride: z.int().positive().max(4096).default(16),
   /** Channel statistics for the scaler: each device's own, or merged over the fleet before round one. */
   scaling: z.enum(["local", "federated"]).default("local"),
   /** Scaled values are clipped to +-clip standard deviations. */
-  clip: z.number().positive().max(1000).default(10),
+  clip: z.number().positive().max(1000).default(100),
   /**
-   * Rows over which a lasting change of a channel's level becomes the new normal: the slow part of the forecast's error is taken off it, so
-   * that data which drifts does not alarm for ever. 0 is off.
+   * Rows over which a small lasting change of a channel's level becomes the new normal: the slow part of the residual is taken off it, so
+   * that data which drifts does not alarm for ever. A large change takes longer in proportion. 0 is off.
    */
   adaptRows: z.int().nonnegative().max(1_000_000).default(1000),
   /** Part of a device's recent data, its latest, that is never trained on: it sets sigma and threshold. */

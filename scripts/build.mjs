@@ -1,7 +1,7 @@
-// Builds everything: the kernels (models/kernels/wasm.ts), dist/ by tsc, and the agent as one self-contained file,
+// Builds everything: the kernels (models/kernels/wasm*.ts), dist/ by tsc, and the agent as one self-contained file,
 // dist/starling-agent.js. Says nothing where all is well.
 import { spawn } from "node:child_process";
-import { chmod, readFile } from "node:fs/promises";
+import { chmod, cp, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -35,6 +35,7 @@ const failed = results.filter(({ status }) => status === "rejected");
 for (const { reason } of failed) console.error(reason.message);
 if (failed.length > 0) process.exit(1);
 await chmod(`${root}dist/cli/main.js`, 0o755);
+await copySets();
 
 /** Throws with the whole output of the script where it fails; its output is not shown otherwise. */
 async function run(script, ...args) {
@@ -47,6 +48,13 @@ async function run(script, ...args) {
     stream.setEncoding("utf8").on("data", (text) => (output += text));
   const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
   if (code !== 0) throw new Error(`${script} failed:\n${output}`);
+}
+
+/** The descriptions of data sets are no code, so tsc leaves them behind. */
+async function copySets() {
+  const to = `${root}dist/models/data/sets`;
+  await rm(to, { recursive: true, force: true }); // what was renamed must not stay
+  await cp(`${root}models/data/sets`, to, { recursive: true });
 }
 
 /** A device gets this file alone: no node_modules, WASM inlined. The file is also its own training worker. */

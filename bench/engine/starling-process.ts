@@ -5,6 +5,7 @@ import { type Job, type Prepare, readData, serve, split } from "./lines.ts";
 import { root } from "./root.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as { version: string };
+const threads = Number(process.argv[2] ?? 1);
 await serve({ hello: { version }, prepare });
 
 async function prepare(request: Prepare): Promise<Job> {
@@ -33,7 +34,12 @@ function trainer(
 ) {
   const samples = x.length / model.inputShape.reduce((a, b) => a * b, 1);
   // A loss that this engine lacks is refused by `fit`, in words, whatever the types say.
-  const options = { batchSize, loss: loss as "mse", optimizer: { name: "adam", learningRate } as const };
+  const options = {
+    batchSize,
+    threads,
+    loss: loss as "mse",
+    optimizer: { name: "adam", learningRate } as const,
+  };
   return async (units: number) => {
     const epochs = Math.ceil((units * batchSize) / samples);
     const { losses } = await model.fit(x, y, {

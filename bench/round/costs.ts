@@ -1,7 +1,7 @@
-import { openAverage } from "../../coordinator/average.ts";
 import { openUpdate } from "../../coordinator/gate.ts";
 import { openDetector } from "../../models/detectors/open.ts";
 import { createRandom } from "../../models/engine/random.ts";
+import { openAverage } from "../../models/federation/average.ts";
 import { decode, encode } from "../../protocol/codec.ts";
 import { encodeFrame, type UpdateHeader } from "../../protocol/frame.ts";
 import { sha256 } from "../../protocol/hash.ts";

@@ -11,27 +11,35 @@ import { json, jsonFlag } from "./common.ts";
 const folder = z.string().min(1, "give the path of a folder");
 
 const Options = z.strictObject({
-  action: z.enum(["list", "show", "get"]).default("list"),
+  action: z.enum(["list", "show", "get", "look"]).default("list"),
   set: z.string().optional(),
   to: folder.optional(),
   from: folder.optional(),
   devices: z.array(z.string()).optional(),
+  as: z.string().min(1).optional(),
+  labelColumn: z.string().min(1).optional(),
   json,
 });
 
 export const datasetsCommand = command({
   name: "datasets",
   description:
-    "Lists the data sets that Starling knows, with licence and source, and installs them as folders for `starling demo --data`. Every file is checked against the sha256 of its values. A folder of your own needs no entry here: NAME_train, NAME_test and NAME_label files are enough.",
+    "Lists the data sets that Starling knows, with licence and source, and installs them as folders for `starling demo --data`. Every file is checked against the sha256 of its values. A folder of your own needs no entry here: NAME_train, NAME_test and NAME_label files are enough, and `look` says how any folder is read.",
   options: Options,
   operands: [
-    { path: "action", name: "ACTION", description: "list (default), show NAME or get NAME" },
-    { path: "set", name: "NAME", description: "name of a data set" },
+    { path: "action", name: "ACTION", description: "list (default), show NAME, get NAME or look DIR" },
+    { path: "set", name: "NAME", description: "name of a data set; look: a folder" },
   ],
   flags: [
     { path: "to", flag: "--to <dir>", description: "get: folder to install into" },
     { path: "from", flag: "--from <dir>", description: "get: take a local copy, and do not download" },
     { path: "devices", flag: "--devices <names>", description: "get: only these devices, joined by commas" },
+    {
+      path: "as",
+      flag: "--as <set>",
+      description: "look: read it as this known set, or as a .yaml file says",
+    },
+    { path: "labelColumn", flag: "--label-column <name>", description: "look: the column of 0/1 labels" },
     jsonFlag,
   ],
   examples: [
@@ -42,10 +50,17 @@ export const datasetsCommand = command({
       command: "starling datasets get smd --to ./smd --from ~/OmniAnomaly/ServerMachineDataset",
       what: "... or take it from a copy",
     },
+    { command: "starling datasets look ./skab", what: "how a folder is read: its devices and their parts" },
   ],
-  async run({ action, set, to, from, devices, json: asJson }, terminal) {
+  async run({ action, set, to, from, devices, as, labelColumn, json: asJson }, terminal) {
     if (action === "list") {
       answer(terminal, asJson, { value: { datasets: DATASETS.map(overview) }, text: listText });
+      return undefined;
+    }
+    if (action === "look") {
+      const { look, lookText } = await import("./datasets-look.ts");
+      const value = await look(set, { set: as, labelColumn });
+      answer(terminal, asJson, { value, text: () => lookText(value) });
       return undefined;
     }
     const dataset = known(set, action);

@@ -3,16 +3,9 @@
 // SERIES: (rows, channels), .npy, .npy.gz or .csv; the first 80 % of the rows are trained on.
 import { parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
-import {
-  compile,
-  fitScaler,
-  forecastWindows,
-  readSeries,
-  scaleSeries,
-  seriesStatistics,
-  splitInTime,
-} from "starling/models";
-import { NETWORKS, type Network, networkOf } from "./networks.ts";
+import { compile } from "starling/models";
+import { NETWORKS, type Network, networkOf, TRAINING } from "./networks.ts";
+import { readTask } from "./task.ts";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -27,39 +20,29 @@ if (file === undefined || !NETWORKS.includes(options.network as Network)) {
   console.error(`usage: main.js SERIES [--network ${NETWORKS.join("|")}] [--epochs N] [--seed N]`);
   process.exit(2);
 }
-const window = 64;
-const batchSize = 32;
 const epochs = Number(options.epochs);
 const seed = Number(options.seed);
 
-const series = await readSeries(file);
-const { rows, channels } = series;
-const { train, heldBack } = splitInTime(rows, 0.2);
-const values = scaleSeries(fitScaler(seriesStatistics(series, train)), series.values, { fill: true });
-const trained = forecastWindows({ values, rows, channels, window, stride: 8, ...train });
-const tested = forecastWindows({ values, rows, channels, window, stride: window, ...heldBack });
-
+const { window, channels, trained, heldBack, persistence } = await readTask(file);
+const { batchSize } = TRAINING;
 const model = await compile(networkOf(options.network as Network, window, channels), {
   seed,
   maxBatch: batchSize,
 });
 console.log(model.summary());
-console.log(`persistence (the next row is this one): loss ${persistence().toFixed(4)}`);
+console.log(`persistence (the next row is this one): loss ${persistence.toFixed(4)}`);
 const batches = Math.ceil(trained.count / batchSize) * epochs;
 const bar = new SingleBar({ format: "{bar} {percentage} %  loss {loss}", clearOnComplete: true });
 bar.start(batches, 0, { loss: "-" });
 const began = performance.now();
 await model.fit(trained, {
+  ...TRAINING,
   epochs,
-  batchSize,
   seed,
-  loss: "mse",
-  optimizer: { name: "adam", learningRate: 0.003 },
-  clipNorm: 1,
   onBatch: ({ batch, loss }) => bar.update(batch + 1, { loss: loss.toFixed(4) }),
   onEpoch({ epoch, loss }) {
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[K"); // the bar's line
-    const held = model.evaluate(tested).loss;
+    const held = model.evaluate(heldBack).loss;
     console.log(`epoch ${epoch + 1} of ${epochs}  loss ${loss.toFixed(4)}  held back ${held.toFixed(4)}`);
   },
 });
@@ -67,12 +50,3 @@ bar.stop();
 const seconds = (performance.now() - began) / 1000;
 console.log(`${Math.round((trained.count * epochs) / seconds)} windows/s, ${seconds.toFixed(1)} s in all`);
 model.dispose();
-
-/** What guessing gets: the mean squared difference of neighbouring held-back rows. */
-function persistence(): number {
-  let sum = 0;
-  const from = heldBack.from * channels;
-  const to = (heldBack.to - 1) * channels;
-  for (let i = from; i < to; i++) sum += (values[i + channels]! - values[i]!) ** 2;
-  return sum / (to - from);
-}

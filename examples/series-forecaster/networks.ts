@@ -1,6 +1,14 @@
 export const NETWORKS = ["gru", "lstm", "attention"] as const;
 export type Network = (typeof NETWORKS)[number];
 
+/** How each of them is trained. */
+export const TRAINING = {
+  batchSize: 32,
+  loss: "mse",
+  optimizer: { name: "adam", learningRate: 0.003 },
+  clipNorm: 1,
+} as const;
+
 /**
  * Forecasts the next row at every row of a window. x: (batch, window, channels) -> y: (batch, window, channels). LayersModel JSON, as tfjs and
  * Keras write it; the attention network may not look ahead (use_causal_mask).

@@ -36,6 +36,13 @@ export async function* fileChunks(path: string, limits: ReadLimits = {}): AsyncG
   }
 }
 
+/** The whole file, as `fileChunks` reads it. */
+export async function fileBytes(path: string, limits: ReadLimits = {}): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of fileChunks(path, limits)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 export function tooLarge(name: string, maxBytes: number): FleetError {
   return new FleetError(
     "BAD_INPUT",

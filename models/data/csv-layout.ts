@@ -5,6 +5,8 @@ export interface LayoutOptions {
   readonly delimiter?: string | undefined;
   /** Whether the first line names the columns; without it, it does when none of its fields is a number. */
   readonly header?: boolean | undefined;
+  /** Names of the columns of a file whose first line holds none. */
+  readonly columnNames?: readonly string[] | undefined;
   /** Name of the time column; without it, it is found. */
   readonly timeColumn?: string | undefined;
   /** Name of a column of 0/1 labels, which is then no channel. */
@@ -33,8 +35,15 @@ export function sniffLayout(head: string, name: string, options: LayoutOptions =
   const decimalComma = delimiter === ";";
   const sample = lines.map((line) => splitLine(line, delimiter));
   const first = sample[0]!;
-  const header = options.header ?? looksLikeHeader(first, decimalComma);
-  const names = header ? uniqueNames(first) : first.map((_, i) => `c${i + 1}`);
+  const given = options.columnNames;
+  if (given && given.length !== first.length) {
+    throw new FleetError(
+      "BAD_INPUT",
+      `${name}: has ${first.length} columns but ${given.length} names are given; give one for each`,
+    );
+  }
+  const header = !given && (options.header ?? looksLikeHeader(first, decimalComma));
+  const names = given ?? (header ? uniqueNames(first) : first.map((_, i) => `c${i + 1}`));
   for (const wanted of [options.timeColumn, options.labelColumn, ...(options.ignoreColumns ?? [])]) {
     if (wanted !== undefined && !names.includes(wanted)) {
       throw new FleetError("BAD_INPUT", `${name}: has no column "${wanted}"; it has ${list(names)}`);

@@ -4,7 +4,7 @@ import { DEFAULT_MAX_BYTES, fileChunks, type ReadLimits, tooLarge } from "./byte
 import { decodeHead, type Layout, type LayoutOptions, sniffLayout } from "./csv-layout.ts";
 import { numberOf, timestampOf } from "./fields.ts";
 import { FloatColumn } from "./float-column.ts";
-import { channelNames, type Series } from "./series.ts";
+import { channelNames, rateOf, type Series } from "./series.ts";
 
 export interface CsvOptions extends ReadLimits, LayoutOptions {
   /** Rows per second; without it, it comes from the timestamps. */
@@ -39,7 +39,7 @@ export async function decodeCsv(
     const head = await readHead(source);
     const layout = sniffLayout(decodeHead(head, name), name, options);
     const rows = new RowReader(layout, name, options.maxBytes ?? DEFAULT_MAX_BYTES);
-    await parseInto(rows, layout, head, source);
+    await parseRows({ sink: rows, name, layout, head, source });
     return rows.finish(options.rateHz);
   } finally {
     await source.return?.();
@@ -51,7 +51,7 @@ const HEAD_BYTES = 64 * 1024;
 /** A "row" beyond this is not a row of numbers: binary data, or a file without line ends. */
 const MAX_ROW_BYTES = 1024 * 1024;
 
-async function readHead(source: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
+export async function readHead(source: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   while (bytes < HEAD_BYTES) {
@@ -63,12 +63,23 @@ async function readHead(source: AsyncIterator<Uint8Array>): Promise<Uint8Array> 
   return Buffer.concat(parts);
 }
 
-async function parseInto(
-  rows: RowReader,
-  layout: Layout,
-  head: Uint8Array,
-  source: AsyncIterator<Uint8Array>,
-): Promise<void> {
+/** Takes the rows of a file, with the number of the line that each ends on; what it throws ends the reading. */
+export interface RowSink {
+  push(record: readonly string[], line: number): void;
+}
+
+export interface ParseOptions {
+  readonly sink: RowSink;
+  /** Stands in the messages. */
+  readonly name: string;
+  readonly layout: Pick<Layout, "delimiter">;
+  readonly head: Uint8Array;
+  /** What follows the head. */
+  readonly source: AsyncIterator<Uint8Array>;
+}
+
+/** Hands every row to the sink, the header too, as the file streams in. */
+export async function parseRows({ sink, name, layout, head, source }: ParseOptions): Promise<void> {
   const parser = parse({
     bom: true,
     delimiter: layout.delimiter,
@@ -79,7 +90,7 @@ async function parseInto(
     max_record_size: MAX_ROW_BYTES,
     // Rows are taken here and not as stream objects: one array at a time is alive.
     onRecord: (record: string[], context: Info) => {
-      rows.push(record, context.lines);
+      sink.push(record, context.lines);
       return null;
     },
   });
@@ -90,7 +101,7 @@ async function parseInto(
   parser.resume();
   const write = async (chunk: Uint8Array) => {
     if (!parser.write(chunk) && !failed) await eventOrError(parser, "drain");
-    if (failed) throw rows.explain(failed);
+    if (failed) throw explain(failed, name);
   };
   await write(head);
   for (let next = await source.next(); !next.done; next = await source.next()) await write(next.value);
@@ -99,7 +110,7 @@ async function parseInto(
     parser.end();
     await ended;
   }
-  if (failed) throw rows.explain(failed);
+  if (failed) throw explain(failed, name);
 }
 
 /** Resolves on the event and on an error alike: the caller looks which it was. */
@@ -185,33 +196,23 @@ class RowReader {
     return labelled ? { series, labels: Uint8Array.from(this.#labels) } : { series };
   }
 
-  explain(error: unknown): unknown {
-    if (error instanceof FleetError) return error;
-    const { code, message, lines } = error as CsvError & { lines?: number };
-    if (code === "CSV_MAX_RECORD_SIZE") {
-      return this.#bad(lines ?? 1, `is longer than ${MAX_ROW_BYTES} bytes; this is not a table of numbers`);
-    }
-    if (code === "CSV_QUOTE_NOT_CLOSED") {
-      return this.#bad(lines ?? 1, "ends inside a quote; close it there or above");
-    }
-    if (code === "CSV_INVALID_CLOSING_QUOTE" || code === "INVALID_OPENING_QUOTE") {
-      return this.#bad(lines ?? 1, "has a quote in the wrong place; mend or remove it");
-    }
-    return new FleetError("BAD_INPUT", `${this.#name}: ${message}`, { cause: error });
-  }
-
   #bad(line: number, what: string): FleetError {
     return new FleetError("BAD_INPUT", `${this.#name}: line ${line} ${what}`);
   }
 }
 
-/** The rate of most rows: gaps in a recording do not change it. */
-function rateOf(timestampsMs: Float64Array): number | undefined {
-  const steps = timestampsMs.slice(1).map((t, i) => t - timestampsMs[i]!);
-  const median = steps.sort()[Math.floor(steps.length / 2)] ?? 0;
-  return median > 0 ? 1000 / median : undefined;
+function explain(error: unknown, name: string): unknown {
+  if (error instanceof FleetError) return error;
+  const { code, message, lines = 1 } = error as CsvError & { lines?: number };
+  const bad = (what: string) => new FleetError("BAD_INPUT", `${name}: line ${lines} ${what}`);
+  if (code === "CSV_MAX_RECORD_SIZE")
+    return bad(`is longer than ${MAX_ROW_BYTES} bytes; this is not a table of numbers`);
+  if (code === "CSV_QUOTE_NOT_CLOSED") return bad("ends inside a quote; close it there or above");
+  if (code === "CSV_INVALID_CLOSING_QUOTE" || code === "INVALID_OPENING_QUOTE")
+    return bad("has a quote in the wrong place; mend or remove it");
+  return new FleetError("BAD_INPUT", `${name}: ${message}`, { cause: error });
 }
 
-function quoted(text: string): string {
+export function quoted(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

@@ -61,9 +61,9 @@ export const DATASETS: readonly Dataset[] = [
     licence: "GPL-3.0",
     source: "https://github.com/waico/SKAB",
     shape: "34 experiments of about 1000 rows x 8 channels",
-    device: "a group of experiments on one valve",
+    device: "an experiment; its group is the valve",
     rateHz: 1,
-    note: "not installed by this command yet; the files are csv with ';', labels in column anomaly",
+    note: "not installed by this command yet, but read as it is; other/2.csv is anomalous from row 104 on",
     files: [],
   },
   {
@@ -73,7 +73,7 @@ export const DATASETS: readonly Dataset[] = [
     source: "https://github.com/numenta/NAB",
     shape: "58 files of 1k to 22k rows x 1 channel",
     device: "a file",
-    note: "not installed by this command yet; its labels are windows in combined_windows.json",
+    note: "not installed by this command yet, but read as it is; its labels are windows in combined_windows.json",
     files: [],
   },
   {
@@ -82,8 +82,8 @@ export const DATASETS: readonly Dataset[] = [
     licence: "none stated (University of New Brunswick, for research)",
     source: "https://www.unb.ca/cic/datasets/nsl.html",
     shape: "25,192 connections x 41 fields (the 20 % training file)",
-    device: "a service or a protocol",
-    note: "not installed by this command yet; rows are connections and no time series, three fields are text",
+    device: "a service",
+    note: "not installed by this command yet, but read as it is; rows are connections and no time series",
     files: [],
   },
   {
@@ -92,8 +92,8 @@ export const DATASETS: readonly Dataset[] = [
     licence: "MIT",
     source: "https://github.com/zalandoresearch/fashion-mnist",
     shape: "60,000 train and 10,000 test images of 28 x 28, 10 classes",
-    device: "some of the classes",
-    note: "not installed by this command yet; images, for one-class detection",
+    device: "a tenth of the normal class",
+    note: "not installed by this command yet, but read as it is; ten tasks, in each one class is normal",
     files: [],
   },
 ];

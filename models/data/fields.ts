@@ -9,9 +9,17 @@ export function isMissing(field: string): boolean {
  * `decimalComma`, "1,5" is one and a half.
  */
 export function numberOf(field: string, decimalComma: boolean): number | undefined {
+  const value = exactNumberOf(field, decimalComma);
+  if (value === undefined) return undefined;
+  const rounded = Math.fround(value);
+  return Number.isFinite(rounded) ? rounded : Number.NaN;
+}
+
+/** As `numberOf`, in float64: a counter of bytes has more digits than a float32 holds, and its differences need them. */
+export function exactNumberOf(field: string, decimalComma: boolean): number | undefined {
   const text = decimalComma ? field.replace(",", ".") : field;
   if (!NUMBER.test(text)) return isMissing(field) || INFINITE.test(field) ? Number.NaN : undefined;
-  const value = Math.fround(Number(text));
+  const value = Number(text);
   return Number.isFinite(value) ? value : Number.NaN;
 }
 

@@ -3,8 +3,17 @@ import { type CsvOptions, readCsv } from "./csv.ts";
 import { type NpyArray, readNpy } from "./npy.ts";
 import { channelNames, type Series } from "./series.ts";
 
-/** Endings that `readSeries` and `readLabels` know, each also with `.gz`. */
-export const SERIES_ENDINGS = [".npy", ".csv", ".tsv", ".txt"] as const;
+/** Endings that `readSeries` knows, each also with `.gz`. */
+export const SERIES_ENDINGS = [
+  ".npy",
+  ".csv",
+  ".tsv",
+  ".txt",
+  ".jsonl",
+  ".ndjson",
+  ".parquet",
+  ".wav",
+] as const;
 
 export interface ReadOptions extends CsvOptions {
   /** Names for the channels, in place of those in the file. */
@@ -12,15 +21,29 @@ export interface ReadOptions extends CsvOptions {
 }
 
 /**
- * Reads a series by its ending: `.npy` of shape (rows, channels) or (rows), or `.csv`, `.tsv`, `.txt`; all also `.gz`.
+ * Reads a series by its ending: `.npy` of shape (rows, channels) or (rows); `.csv`, `.tsv`, `.txt`; JSON lines as `.jsonl` or `.ndjson`;
+ * `.parquet`; a recording as `.wav`, whose rows are the frames of its log-mel spectrogram; all also `.gz`.
  * Infinities become NaN, which is "missing". Throws BAD_INPUT with the file and the place in it.
  */
 export async function readSeries(path: string, options: ReadOptions = {}): Promise<Series> {
-  const series =
-    kindOf(path) === "npy"
-      ? npySeries(await readNpy(path, options), path, options.rateHz)
-      : (await readCsv(path, options)).series;
+  const series = await seriesOf(path, options);
   return options.names ? renamed(series, options.names, path) : series;
+}
+
+/** What is rare is loaded when it is asked for: an agent has little memory. */
+async function seriesOf(path: string, options: ReadOptions): Promise<Series> {
+  switch (kindOf(path)) {
+    case "npy":
+      return npySeries(await readNpy(path, options), path, options.rateHz);
+    case "csv":
+      return (await readCsv(path, options)).series;
+    case "json":
+      return await (await import("./json-lines.ts")).readJsonLines(path, options);
+    case "parquet":
+      return await (await import("./parquet.ts")).readParquet(path, options);
+    case "wav":
+      return await (await import("./log-mel.ts")).readLogMel(path, options);
+  }
 }
 
 export interface LabelOptions extends CsvOptions {
@@ -33,7 +56,9 @@ export interface LabelOptions extends CsvOptions {
  * `labelColumn`. Throws BAD_INPUT for another value, and for another count than `rows`.
  */
 export async function readLabels(path: string, options: LabelOptions = {}): Promise<Uint8Array> {
-  const labels = await (kindOf(path) === "npy" ? npyLabels(path, options) : csvLabels(path, options));
+  const kind = kindOf(path);
+  if (kind !== "npy" && kind !== "csv") throw bad(path, "can't hold labels; use .npy or .csv for them");
+  const labels = await (kind === "npy" ? npyLabels(path, options) : csvLabels(path, options));
   if (options.rows !== undefined && labels.length !== options.rows) {
     throw bad(
       path,
@@ -43,11 +68,24 @@ export async function readLabels(path: string, options: LabelOptions = {}): Prom
   return labels;
 }
 
-function kindOf(path: string): "npy" | "csv" {
+type Kind = "npy" | "csv" | "json" | "parquet" | "wav";
+
+const KINDS: Readonly<Record<(typeof SERIES_ENDINGS)[number], Kind>> = {
+  ".npy": "npy",
+  ".csv": "csv",
+  ".tsv": "csv",
+  ".txt": "csv",
+  ".jsonl": "json",
+  ".ndjson": "json",
+  ".parquet": "parquet",
+  ".wav": "wav",
+};
+
+function kindOf(path: string): Kind {
   const ending = SERIES_ENDINGS.find((e) => path.endsWith(e) || path.endsWith(`${e}.gz`));
   if (!ending)
     throw bad(path, `has an unknown ending; use one of ${SERIES_ENDINGS.join(", ")}, plain or with .gz`);
-  return ending === ".npy" ? "npy" : "csv";
+  return KINDS[ending];
 }
 
 function npySeries(array: NpyArray, path: string, rateHz: number | undefined): Series {

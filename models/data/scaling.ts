@@ -54,6 +54,11 @@ export function fitScaler(statistics: ChannelStatistics, options: ScalerOptions 
   return { channels, mean: mean.slice(), sigma, clip };
 }
 
+/** For values that are to stay as they are, such as the pixels of an image. */
+export function identityScaler(channels: number, clip: number): Scaler {
+  return { channels, mean: new Float64Array(channels), sigma: new Float64Array(channels).fill(1), clip };
+}
+
 /** Scales rows as they come and remembers, per channel, the last value that was there. */
 export interface RowScaler {
   /**

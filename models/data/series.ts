@@ -16,6 +16,13 @@ export function channelNames(channels: number): string[] {
   return Array.from({ length: channels }, (_, c) => `c${c + 1}`);
 }
 
+/** Rows per second of most rows: gaps in a recording do not change it. */
+export function rateOf(timestampsMs: Float64Array): number | undefined {
+  const steps = timestampsMs.slice(1).map((t, i) => t - timestampsMs[i]!);
+  const median = steps.sort()[Math.floor(steps.length / 2)] ?? 0;
+  return median > 0 ? 1000 / median : undefined;
+}
+
 /** Rows from..to-1 of a series, as a view on the same memory. */
 export function sliceSeries(series: Series, from: number, to: number): Series {
   const { channels, values, timestampsMs, ...rest } = series;

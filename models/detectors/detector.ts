@@ -1,24 +1,35 @@
 import type { Layout } from "../../protocol/frame.ts";
 import type { DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { Smoothing } from "../scoring/ladder.ts";
 
-/** The recent data of a device, raw units. Row-major (rows, channels); NaN = missing. */
+/** Recent data of a device, raw units. Row-major (rows, channels); NaN = missing. */
 export interface Recent {
   readonly values: Float32Array;
   readonly rows: number;
   readonly channels: number;
+  /** (rows): classes, for kinds that learn from them. */
+  readonly labels?: Uint8Array;
 }
 
 /** What a device learns about its own normal scores after a version is installed. Plain JSON: it is kept in the state folder. */
 export interface Calibration {
-  /** Standard deviation of the residual of every channel on held-back normal data, scaled units, floored. */
+  /** Usual size of every residual on held-back normal data, scaled units, before the floor. */
   readonly sigma: readonly number[];
   /** Mean and standard deviation of every channel of the training part, raw units: the scaler. */
   readonly scalerMean: readonly number[];
   readonly scalerSigma: readonly number[];
+  /** What each rung of the smoothing usually reaches. */
+  readonly levels: readonly number[];
   /** Alarm level for the smoothed score. */
   readonly threshold: number;
   /** Held-back rows that it was computed from. */
   readonly rows: number;
+}
+
+/** How scores become alarms. */
+export interface AlarmLevel {
+  readonly quantile: number;
+  readonly smooth: Smoothing;
 }
 
 export interface TrainOptions {
@@ -45,26 +56,32 @@ export interface TrainResult {
 export interface StreamScorer {
   /** The smoothed score of one raw row (channels); NaN until the detector has seen enough rows to say something. No allocation. */
   push(row: Float32Array): number;
-  /** Per-channel terms of the last score before smoothing (channels): a view, valid until the next push. */
+  /** Terms of the last score before smoothing, one a channel where the kind has one a channel: a view, valid until the next push. */
   readonly contributions: Float32Array;
   /** Where the stream stands (hidden state, smoothing, last row), to go on after a restart. */
   state(): Float32Array;
+  /** Throws CORRUPT where it is not a state of this detector. */
   restore(state: Float32Array): void;
   reset(): void;
 }
 
-/** A network with its preprocessing and its scoring rule, on one device. */
+/** One kind of the catalog with its preprocessing and its scoring rule, on one device. */
 export interface Detector {
   readonly spec: DetectorSpec;
   readonly channels: number;
   readonly layout: Layout;
   weights(): Float32Array;
   setWeights(flat: Float32Array): void;
-  /** Trains on all but the held-back part of `recent`; the weights afterwards are the trained ones. UNAVAILABLE where there is too little data. */
-  train(recent: Recent, options: TrainOptions): Promise<TrainResult>;
+  /**
+   * Trains on all but the held-back part; the weights afterwards are the trained ones. Series of several devices are each scaled by themselves, and those that are too
+   * short left out; UNAVAILABLE where all are.
+   */
+  train(data: Recent | readonly Recent[], options: TrainOptions): Promise<TrainResult>;
+  /** Mean loss of the present weights on the held-back parts. */
+  heldBackLoss(data: Recent | readonly Recent[]): number;
   /** Scaler, sigma and threshold for the present weights. UNAVAILABLE where there is too little data. */
-  calibrate(recent: Recent, alarm: { readonly quantile: number; readonly smooth: number }): Calibration;
-  scorer(calibration: Calibration, smooth: number): StreamScorer;
+  calibrate(recent: Recent, alarm: AlarmLevel): Calibration;
+  scorer(calibration: Calibration, smooth: Smoothing): StreamScorer;
   /** Returns the engine's memory. */
   dispose(): void;
 }

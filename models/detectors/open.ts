@@ -1,19 +1,20 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
-import { fitScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
+import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
-import { forecastWindows, splitInTime } from "../data/windows.ts";
-import { compile } from "../engine/compile.ts";
+import { type RowRange, splitInTime } from "../data/windows.ts";
+import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
+import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
-import { movingAverage } from "../scoring/smoothing.ts";
 import { fitThreshold } from "../scoring/threshold.ts";
-import type { Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
-import { residualStream } from "./residual-stream.ts";
-import { floors, none, streamScorer } from "./stream-scorer.ts";
+import { kindOf, tunedOptions } from "./catalog.ts";
+import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
+import type { ScaledPart } from "./kind.ts";
+import { floors, streamScorer } from "./stream-scorer.ts";
 
 export interface OpenDetectorOptions {
   readonly spec: DetectorSpec;
-  /** LayersModel JSON, as the version carries it. */
+  /** JSON, as the version carries it: the network, or what is summed. */
   readonly topology: string;
   readonly channels: number;
   readonly seed: number;
@@ -24,109 +25,163 @@ export interface OpenDetectorOptions {
 }
 
 /** Rows after which the scores of a stream no longer depend on where it began. */
-export function warmUpRows({ window, adaptRows }: DetectorSpec): number {
-  return 2 * Math.max(window, adaptRows);
+export function warmUpRows({ window, adaptRows }: DetectorSpec, smooth: Smoothing): number {
+  return 2 * Math.max(window, adaptRows, longest(smooth));
 }
 
 /** Held-back rows without which sigma and threshold would be luck. */
 const fewestHeldBack = 32;
+/** Rows far outside would pull the weights after them; in scores they count in full, up to the spec's clip. */
+const trainingClip = 10;
 
 /**
- * A recurrent forecaster on one device. Data is scaled to z-scores, the network forecasts the next row at every row, and the score is the squared
- * residual of each channel over its usual size, averaged over the channels and over the last rows. Throws BAD_SHAPE where the topology is
- * for another number of channels.
+ * A detector of the catalog on one device: rows are scaled, the kind says how far each is off what it has learned, and the score is the squared residual of each
+ * channel over its usual size on held-back data, averaged over the channels and smoothed. Throws BAD_SHAPE where the network
+ * is for another number of channels.
  */
 export async function openDetector(options: OpenDetectorOptions): Promise<Detector> {
   const { spec, channels } = options;
-  const model = await compile(JSON.parse(options.topology), {
+  const kind = await kindOf(spec.name);
+  const estimator = await kind.open({
+    blueprint: JSON.parse(options.topology),
+    spec,
+    channels,
+    tuned: tunedOptions(kind, spec),
     seed: options.seed,
     maxBatch: options.maxBatch ?? 32,
   });
-  if (model.inputShape.at(-1) !== channels) {
-    const own = model.inputShape.at(-1);
-    model.dispose();
-    throw new FleetError("BAD_SHAPE", `the network takes ${own} channels, this device has ${channels}`);
-  }
   const federated = options.statistics === null ? undefined : decodeStatistics(options.statistics);
 
-  const split = ({ rows }: Recent) => {
-    const parts = splitInTime(rows, spec.heldBack);
-    const heldBack = parts.heldBack.to - parts.heldBack.from;
-    if (
-      rows - heldBack <= spec.window ||
-      heldBack < Math.max(fewestHeldBack, Math.min(spec.window + 1, rows))
-    ) {
-      throw new FleetError(
-        "UNAVAILABLE",
-        `${rows} rows of data are too few for windows of ${spec.window}: the device must collect more`,
-      );
-    }
-    return parts;
-  };
-  const fitOn = (recent: Recent): Scaler =>
-    fitScaler(federated ?? seriesStatistics(recent, split(recent).train), {
-      clip: spec.clip,
-      sigmaFloor: floors.channel,
+  /** The series that are long enough, each cut in two. */
+  const split = (data: Recent | readonly Recent[]): Cut[] => {
+    const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
+    const cuts = all.flatMap((series) => {
+      const { rows } = series;
+      const enough = Math.max(fewestHeldBack, spec.window + 1);
+      if (rows - enough <= spec.window) return [];
+      return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
     });
+    if (cuts.length > 0) return cuts;
+    const rows = all.reduce((sum, series) => sum + series.rows, 0);
+    throw new FleetError(
+      "UNAVAILABLE",
+      `${rows} rows of data are too few for windows of ${spec.window}: the device must collect more`,
+    );
+  };
+  const fitOn = ({ series, train }: Cut): Scaler => {
+    if (kind.scaling === "none") return identityScaler(channels, spec.clip);
+    const statistics = federated ?? seriesStatistics(series, train);
+    return fitScaler(statistics, { clip: spec.clip, sigmaFloor: floors.channel });
+  };
+  const scaled = (cut: Cut) => {
+    const { series, train, heldBack } = cut;
+    const scaler = fitOn(cut);
+    const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
+    const values = scaleSeries(clipped, series.values, { fill: true });
+    const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
+    return { train: part(train), heldBack: part(heldBack) };
+  };
 
   return {
     spec,
     channels,
-    layout: model.layout,
-    weights: () => model.weights(),
-    setWeights: (flat) => model.setWeights(flat),
-    async train(recent, { training, seed, signal, onProgress }: TrainOptions) {
-      const parts = split(recent);
-      const values = scaleSeries(fitOn(recent), recent.values, { fill: true });
-      const windows = { values, rows: recent.rows, channels, window: spec.window };
-      const train = forecastWindows({ ...windows, ...parts.train, stride: spec.stride });
-      const heldBack = forecastWindows({ ...windows, ...parts.heldBack, stride: spec.window });
-      const { epochs, batchSize, optimizer, learningRate, clipNorm, mu } = training;
-      const heldBackLoss = model.evaluate(heldBack).loss;
-      const { losses } = await model.fit(train, {
-        epochs,
-        batchSize,
-        optimizer: { name: optimizer, learningRate },
-        loss: "mse",
+    layout: estimator.layout,
+    weights: () => estimator.weights(),
+    setWeights: (flat) => estimator.setWeights(flat),
+    async train(data, { training, seed, signal, onProgress }: TrainOptions) {
+      const parts = split(data).map(scaled);
+      const train = parts.map((part) => part.train);
+      const heldBackLoss = estimator.loss(parts.map(({ heldBack }) => heldBack));
+      const { epochs } = training;
+      const loss = await estimator.train(train, {
+        training,
         seed,
-        shuffle: true,
-        ...(clipNorm > 0 ? { clipNorm } : {}),
-        ...(mu > 0 ? { proximal: { mu } } : {}),
         ...(signal === undefined ? {} : { signal }),
         onEpoch: ({ epoch, loss }) => onProgress?.({ epoch, epochs, loss }),
       });
-      return { samples: train.count, loss: losses.at(-1)!, heldBackLoss };
+      return { samples: estimator.samples(train), loss, heldBackLoss };
     },
-    calibrate(recent, { quantile, smooth }): Calibration {
-      const { heldBack } = split(recent);
-      const scaler = fitOn(recent);
-      const stream = residualStream({ model, scaler, adaptRows: spec.adaptRows });
-      const residuals = new Float32Array((heldBack.to - heldBack.from) * channels);
-      for (let i = Math.max(0, heldBack.from - warmUpRows(spec)); i < recent.rows; i++) {
-        const residual = stream.push(recent.values.subarray(i * channels, (i + 1) * channels));
-        if (i >= heldBack.from) residuals.set(residual, (i - heldBack.from) * channels);
-      }
-      stream.dispose();
-      const usual = residualFit(channels);
-      usual.add(residuals);
-      const sigma = usual.sigma();
-      const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
-      const average = movingAverage(smooth);
-      const expected = none(channels);
-      const scores = Float64Array.from({ length: heldBack.to - heldBack.from }, (_, i) =>
-        average.push(
-          Math.fround(scorer.score(residuals.subarray(i * channels, (i + 1) * channels), expected)),
-        ),
-      );
+    heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
+    calibrate(recent, { quantile, smooth }: AlarmLevel): Calibration {
+      const cut = split(recent)[0]!;
+      const scaler = fitOn(cut);
+      const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
+      const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
+      const scores = Float64Array.from(scoresOf(stretch, sigma));
+      const levels = fitSmoothing(smooth, scores);
+      const smoothing = smoother(smooth, levels);
       return {
         sigma: [...sigma],
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
-        threshold: fitThreshold(scores, { kind: "auto", quantile }),
+        levels,
+        threshold: fitThreshold(
+          scores.map((score) => smoothing.push(score)),
+          { kind: "auto", quantile },
+        ),
         rows: scores.length,
       };
     },
-    scorer: (calibration, smooth) => streamScorer({ model, spec, channels, calibration, smooth }),
-    dispose: () => model.dispose(),
+    scorer: (calibration, smooth) => streamScorer({ estimator, spec, channels, calibration, smooth }),
+    dispose: () => estimator.dispose(),
   };
+
+  /** Residuals of the held-back rows of one series, and of some rows before them, from which the level starts. */
+  function residualsOf({ series, heldBack }: Cut, scaler: Scaler, warmUp: number): Stretch {
+    const stream = estimator.stream();
+    const scale = rowScaler(scaler);
+    const row = new Float32Array(channels);
+    const target = new Float32Array(channels);
+    const width = estimator.residuals;
+    const from = Math.max(0, heldBack.from - warmUp);
+    const residuals = new Float32Array((heldBack.to - from) * width);
+    for (let i = from; i < heldBack.to; i++) {
+      scale.scaleRow(series.values.subarray(i * channels, (i + 1) * channels), row, target);
+      residuals.set(stream.push(row, target), (i - from) * width);
+    }
+    stream.dispose();
+    return { residuals, width, before: heldBack.from - from };
+  }
+
+  /** Twice: the level's bound needs a sigma, and sigma is that of what the level leaves. */
+  function usualSize(stretch: Stretch): Float64Array {
+    const { residuals, before, width } = stretch;
+    const raw = residualFit(width);
+    raw.add(residuals.subarray(before * width));
+    const levelled = residualFit(width);
+    for (const residual of levelledRows(stretch, raw.sigma())) levelled.add(residual);
+    return levelled.sigma();
+  }
+
+  function* scoresOf(stretch: Stretch, sigma: Float64Array): Generator<number> {
+    const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
+    for (const residual of levelledRows(stretch, sigma)) yield scorer.score(residual);
+  }
+
+  /** The held-back rows as a stream would see them; each a view, valid until the next. */
+  function* levelledRows(
+    { residuals, before, width }: Stretch,
+    sigma: Float64Array,
+  ): Generator<Float32Array> {
+    const tracker = levelTracker({ rows: spec.adaptRows, sigma, sigmaFloor: floors.residual });
+    const out = new Float32Array(width);
+    for (let at = 0; at < residuals.length; at += width) {
+      tracker.push(residuals.subarray(at, at + width), out);
+      if (at >= before * width) yield out;
+    }
+  }
+}
+
+interface Cut {
+  readonly series: Recent;
+  readonly train: RowRange;
+  readonly heldBack: RowRange;
+}
+
+interface Stretch {
+  /** (rows, width). */
+  readonly residuals: Float32Array;
+  readonly width: number;
+  /** Rows at the start that are not held back. */
+  readonly before: number;
 }

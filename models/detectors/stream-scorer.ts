@@ -1,46 +1,63 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
-import type { Scaler } from "../data/scaling.ts";
-import type { Model } from "../engine/compile.ts";
+import { rowScaler, type Scaler } from "../data/scaling.ts";
+import { type Smoothing, smoother } from "../scoring/ladder.ts";
+import { levelTracker } from "../scoring/level.ts";
 import { residualScorer } from "../scoring/residual.ts";
-import { movingAverage } from "../scoring/smoothing.ts";
 import type { Calibration, StreamScorer } from "./detector.ts";
-import { residualStream } from "./residual-stream.ts";
+import type { Estimator } from "./kind.ts";
 
 /** Smallest sigma of a channel, as a part of its typical size, and of a residual, in z-scores: chosen on SMD's training data. */
 export const floors = { channel: 0.1, residual: 0.1 };
+
 export interface StreamOptions {
-  readonly model: Model;
+  readonly estimator: Estimator;
   readonly spec: DetectorSpec;
   readonly channels: number;
   readonly calibration: Calibration;
-  readonly smooth: number;
+  readonly smooth: Smoothing;
 }
 
-export function streamScorer({ model, spec, channels, calibration, smooth }: StreamOptions): StreamScorer {
+/** Scale, take the residuals, take their slow part off, judge them by their usual size, smooth: what becomes of each row. */
+export function streamScorer({
+  estimator,
+  spec,
+  channels,
+  calibration,
+  smooth,
+}: StreamOptions): StreamScorer {
   const scaler: Scaler = {
     channels,
     mean: Float64Array.from(calibration.scalerMean),
     sigma: Float64Array.from(calibration.scalerSigma),
     clip: spec.clip,
   };
-  const stream = residualStream({ model, scaler, adaptRows: spec.adaptRows });
-  const scorer = residualScorer({ sigma: Float64Array.from(calibration.sigma), sigmaFloor: floors.residual });
-  const expected = none(channels);
-  let average = movingAverage(smooth);
-  // The residual stream's state, the number of smoothed scores, the scores.
-  const stateSize = stream.stateSize + 1 + smooth;
+  const sigma = Float64Array.from(calibration.sigma);
+  const residuals = estimator.stream();
+  const tracker = levelTracker({ rows: spec.adaptRows, sigma, sigmaFloor: floors.residual });
+  const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
+  const smoothing = smoother(smooth, calibration.levels);
+  const row = new Float32Array(channels);
+  const target = new Float32Array(channels);
+  const levelled = new Float32Array(estimator.residuals);
+  let scale = rowScaler(scaler);
+  const parts = () => [scale.last, residuals.state(), tracker.level, smoothing.state()];
+  const stateSize = parts().reduce((sum, { length }) => sum + length, 0);
 
   return {
     contributions: scorer.contributions,
-    // float32, because that is what the state keeps: a restart must not change a score.
-    push: (row) => average.push(Math.fround(scorer.score(stream.push(row), expected))),
+    push(raw) {
+      scale.scaleRow(raw, row, target);
+      tracker.push(residuals.push(row, target), levelled);
+      return smoothing.push(scorer.score(levelled));
+    },
     state() {
-      const { recent } = average.state();
       const state = new Float32Array(stateSize);
-      state.set(stream.state());
-      state[stream.stateSize] = recent.length;
-      state.set(recent, stream.stateSize + 1);
+      let at = 0;
+      for (const part of parts()) {
+        state.set(part, at);
+        at += part.length;
+      }
       return state;
     },
     restore(state) {
@@ -50,18 +67,21 @@ export function streamScorer({ model, spec, channels, calibration, smooth }: Str
           `the scorer's state has ${state.length} values, this detector needs ${stateSize}`,
         );
       }
-      stream.restore(state.subarray(0, stream.stateSize));
-      const recent = state.subarray(stream.stateSize + 1, stream.stateSize + 1 + state[stream.stateSize]!);
-      average = movingAverage(smooth, { recent: [...recent] });
+      let at = 0;
+      const next = (length: number) => {
+        at += length;
+        return state.slice(at - length, at);
+      };
+      scale = rowScaler(scaler, next(channels));
+      residuals.restore(next(residuals.stateSize));
+      tracker.level.set(next(tracker.level.length));
+      smoothing.restore(next(smoothing.stateSize));
     },
     reset() {
-      stream.reset();
-      average = movingAverage(smooth);
+      scale = rowScaler(scaler);
+      residuals.reset();
+      tracker.level.fill(0);
+      smoothing.reset();
     },
   };
-}
-
-/** A residual is already the difference, so what it is compared with is zero. */
-export function none(channels: number): Float32Array {
-  return new Float32Array(channels);
 }

@@ -1,58 +1,92 @@
-import type { DetectorSpec } from "../../protocol/task.ts";
-
-/** A network in the LayersModel JSON form that tfjs and Keras write. */
+/** A functional network in the LayersModel JSON form that tfjs and Keras write. */
 export interface Topology {
-  readonly class_name: "Sequential";
-  readonly config: { readonly name: string; readonly layers: readonly Layer[] };
+  readonly class_name: "Functional";
+  readonly config: {
+    readonly name: string;
+    readonly layers: readonly Layer[];
+    readonly input_layers: readonly Ref[];
+    readonly output_layers: readonly Ref[];
+  };
 }
 
 interface Layer {
   readonly class_name: string;
+  readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
+  readonly inbound_nodes: readonly (readonly (readonly [...Ref, Record<string, never>])[])[];
 }
 
-const recurrent = {
-  "gru-forecaster": {
-    class_name: "GRU",
-    name: "gru",
-    gates: { recurrent_activation: "sigmoid", reset_after: false },
-  },
-  "lstm-forecaster": {
-    class_name: "LSTM",
-    name: "lstm",
-    gates: { recurrent_activation: "sigmoid", unit_forget_bias: true },
-  },
-  "rnn-forecaster": { class_name: "SimpleRNN", name: "rnn", gates: {} },
-} as const;
+type Ref = readonly [layer: string, node: 0, tensor: 0];
 
-/**
- * A forecaster: at every row of a window it says the next one. x: (batch, window, channels) -> y: (batch, window, channels), one recurrent layer and one linear
- * layer. GRU is the variant before reset (Cho et al. 2014, arXiv 1406.1078), which tfjs can run too; LSTM is Hochreiter and Schmidhuber 1997.
- */
-export function topologyFor(spec: DetectorSpec, channels: number): Topology {
-  const { class_name, name, gates } = recurrent[spec.name];
+/** Writes a topology layer by layer; what a layer gives is named by the layer. */
+export interface Graph {
+  input(name: string, shape: readonly number[]): string;
+  layer(
+    className: string,
+    name: string,
+    config: Readonly<Record<string, unknown>>,
+    ...inputs: string[]
+  ): string;
+  topology(...outputs: string[]): Topology;
+}
+
+export function graph(name: string): Graph {
+  const layers: Layer[] = [];
+  const inputs: string[] = [];
+  const ref = (layer: string): Ref => [layer, 0, 0];
   return {
-    class_name: "Sequential",
-    config: {
-      name: spec.name.replaceAll("-", "_"),
-      layers: [
-        {
-          class_name,
-          config: {
-            name,
-            batch_input_shape: [null, spec.window, channels],
-            units: spec.units,
-            activation: "tanh",
-            return_sequences: true,
-            use_bias: true,
-            ...gates,
-          },
-        },
-        {
-          class_name: "Dense",
-          config: { name: "forecast", units: channels, activation: "linear", use_bias: true },
-        },
-      ],
+    input(name, shape) {
+      const config = { name, batch_input_shape: [null, ...shape], dtype: "float32" };
+      layers.push({ class_name: "InputLayer", name, config, inbound_nodes: [] });
+      inputs.push(name);
+      return name;
     },
+    layer(class_name, name, config, ...from) {
+      const node = from.map((layer) => [...ref(layer), {}] as const);
+      layers.push({ class_name, name, config: { name, ...config }, inbound_nodes: [node] });
+      return name;
+    },
+    topology: (...outputs) => ({
+      class_name: "Functional",
+      config: {
+        name: name.replaceAll("-", "_"),
+        layers,
+        input_layers: inputs.map(ref),
+        output_layers: outputs.map(ref),
+      },
+    }),
   };
 }
+
+/** Rows of the linear part of a forecaster: of the orders tried, the third is where a linear forecast of SMD stops gaining. */
+export const LINEAR_ROWS = 3;
+
+/**
+ * The last layers of a forecaster: the next row is this one, plus what is linear in the last rows, plus what the network makes of `features`. Both parts
+ * begin at zero, so an untrained forecaster says "no change", and a fleet's average of them means something from the first round on.
+ * Source: the autoregressive component of LSTNet (Lai et al. 2018, arXiv 1703.07015, section 3.6).
+ */
+export function forecastHead(g: Graph, rows: string, features: string, channels: number): string {
+  const linear = g.layer(
+    "Conv1D",
+    "linear",
+    {
+      filters: channels,
+      kernel_size: [LINEAR_ROWS],
+      padding: "causal",
+      activation: "linear",
+      use_bias: true,
+      kernel_initializer: zeros,
+    },
+    rows,
+  );
+  const rest = g.layer(
+    "Dense",
+    "forecast",
+    { units: channels, activation: "linear", use_bias: true, kernel_initializer: zeros },
+    features,
+  );
+  return g.layer("Add", "next", {}, rows, linear, rest);
+}
+
+const zeros = { class_name: "Zeros", config: {} } as const;

@@ -12,6 +12,7 @@ import { type Arrays, dataAndOptions, listOf, type MultiSamples, type Samples } 
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
 import { summaryOf } from "./summary.ts";
+import { createCrews } from "./threads/crew.ts";
 import { parseTopology, unwrap } from "./topology.ts";
 
 const Options = z.object({
@@ -24,6 +25,11 @@ const Options = z.object({
 export type CompileOptions = z.input<typeof Options> & {
   /** From `kernelModule()`, possibly in another thread: spares this one the compilation of the kernels. */
   readonly module?: WasmModule;
+  /**
+   * The script of the threads that help `fit` where it is given `threads`: one that calls `runEngineThread`. Left out, the one in dist/; a bundle,
+   * which has no file beside it, gives itself and calls `runEngineThread` where `isEngineThread()`.
+   */
+  readonly threadScript?: URL;
 };
 
 /** What `engine: "auto"` picked. */
@@ -88,11 +94,22 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
   machine.weights.set(initialWeights(plan, seed));
   const slot: StateSlot = { owner: null };
   const disposal = new AbortController();
+  const crews = createCrews(machine, {
+    topology: model,
+    module: options.module,
+    script: options.threadScript,
+  });
   let fitting = false;
   const derived = { kept: false };
 
   function live(): Machine {
     if (!machine) throw new FleetError("UNAVAILABLE", "the model was disposed; compile it again");
+    if (crews.busy()) {
+      throw new FleetError(
+        "UNAVAILABLE",
+        "the model is in the middle of a batch and waits for a thread that is late; try again",
+      );
+    }
     return machine;
   }
 
@@ -103,7 +120,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     fitting = true;
     try {
       const { data, options } = dataAndOptions<FitOptions>(args);
-      return await train(target, data, options, disposal.signal);
+      return await train(target, data, options, { disposal: disposal.signal, crews });
     } finally {
       fitting = false;
       derived.kept = false;
@@ -164,6 +181,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     summary: () => summaryOf(live()),
     dispose() {
       disposal.abort();
+      crews.close();
       machine = null;
     },
   };

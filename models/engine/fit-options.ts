@@ -6,6 +6,7 @@ import { Metric } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
 import { type Data, Floats, isPair } from "./samples.ts";
 
+const MOST_THREADS = 64;
 const nonNegative = z.number().nonnegative();
 const callback = z.custom<never>((value) => typeof value === "function", "not a function").optional();
 
@@ -72,6 +73,12 @@ const Settings = z.strictObject({
   earlyStopping: EarlyStopping.optional(),
   /** Reported each epoch beside the loss. */
   metrics: z.array(Metric).readonly().default([]),
+  /**
+   * How many threads share each batch, at most `batchSize`. The others start with the first fit that asks for them and sleep until the next, each
+   * with memory for a network of its own. The same seed and number of threads give the same bits; another number rounds sums differently, and
+   * draws other masks for dropout and noise.
+   */
+  threads: z.int().positive().max(MOST_THREADS).default(1),
   signal: z.instanceof(AbortSignal).optional(),
   onEpoch: callback,
   onBatch: callback,

@@ -10,28 +10,30 @@ import {
   runFit,
   type Trainee,
 } from "./loop.ts";
-import { createLoss, targetsFor } from "./losses.ts";
+import { createLoss, type LossValue, targetsFor } from "./losses.ts";
 import type { Machine } from "./machine.ts";
 import { createMetrics } from "./metrics.ts";
 import { createOptimizer } from "./optimizer.ts";
 import { createPrivateGradient } from "./private-gradient.ts";
 import { createRandom } from "./random.ts";
 import { createReader, type Data, type MultiSamples, naturalOrder, samplesOf } from "./samples.ts";
+import type { Crew, Crews } from "./threads/crew.ts";
+import { checkThreads, createSharedGradient } from "./threads/gradient.ts";
 import { createTrainable, type Trainable } from "./trainable.ts";
 
 /** Stream of the seed from which noise comes; shuffling has 0, layers have small ones. */
 const NOISE_STREAM = 2 ** 20;
 
 /**
- * Trains on `data`. Throws BAD_INPUT (options), UNSUPPORTED (loss, optimizer),
- * NOT_FINITE (data, or training diverged: the weights are then put back to the start) and ABORTED (the weights stay
- * as the last whole batch left them; so too when `disposal` fires).
+ * Trains on `data`. Throws BAD_INPUT (options), UNSUPPORTED (loss, optimizer, what several threads can't share),
+ * NOT_FINITE (data, or training diverged: the weights are then put back to the start), ABORTED and, where a thread that
+ * helps ends, UNAVAILABLE (the weights stay as the last whole batch left them; so too when `disposal` fires).
  */
 export async function train(
   machine: Machine,
   data: Data,
   options: FitOptions,
-  disposal: AbortSignal,
+  { disposal, crews }: { readonly disposal: AbortSignal; readonly crews?: Crews },
 ): Promise<FitResult> {
   const settings = parseFit(options);
   checkBatchSize(machine.maxBatch, settings.batchSize);
@@ -40,15 +42,32 @@ export async function train(
   const all = naturalOrder(samples);
   const order = all.subarray(0, all.length - heldBack(all.length, settings.validationSplit));
   const validation = validationOf(machine, settings, { samples, heldBack: all.subarray(order.length) });
-  const trainee = createTrainee(machine, samples, settings);
-  machine.anchor.set(machine.weights);
-  machine.seed(settings.seed);
-  return runFit(trainee, { settings, callbacks: options, order, validation, disposal });
+  const trainable = createTrainable(machine, settings.freeze);
+  const threads = Math.min(settings.threads, settings.batchSize);
+  if (threads > 1) checkThreads(settings, trainable);
+  const crew = threads > 1 ? await crews?.open(threads) : undefined;
+  try {
+    const trainee = createTrainee(machine, samples, { settings, trainable, crew });
+    machine.anchor.set(machine.weights);
+    machine.seed(settings.seed);
+    return await runFit(trainee, { settings, callbacks: options, order, validation, disposal });
+  } finally {
+    crew?.rest();
+  }
 }
 
-function createTrainee(machine: Machine, samples: MultiSamples, settings: FitSettings): Trainee {
+interface Training {
+  readonly settings: FitSettings;
+  readonly trainable: Trainable;
+  readonly crew: Crew | undefined;
+}
+
+function createTrainee(
+  machine: Machine,
+  samples: MultiSamples,
+  { settings, trainable, crew }: Training,
+): Trainee {
   const { sampleWeights, loss, lossWeights } = settings;
-  const trainable = createTrainable(machine, settings.freeze);
   const targets = targetsFor(machine, loss);
   const read = createReader(machine, samples, targets);
   const lossOf = createLoss(machine, loss, settings);
@@ -60,6 +79,7 @@ function createTrainee(machine: Machine, samples: MultiSamples, settings: FitSet
   const noise = createRandom(settings.seed, NOISE_STREAM);
   const privately = dp && createPrivateGradient(machine, trainable, { ...dp, random: noise });
   const descend = createDescent(machine, settings, trainable);
+  const shared = crew && createSharedGradient(machine, crew, { settings, trainable, targets, read, lossOf });
 
   const forward = (order: Uint32Array, start: number, count: number) => {
     const indexes = read(order, start, count);
@@ -92,14 +112,25 @@ function createTrainee(machine: Machine, samples: MultiSamples, settings: FitSet
     return total;
   };
 
+  const finish = ({ present, loss }: Pick<LossValue, "present" | "loss">, batch: number) => {
+    // Without a single target there is no gradient, and momentum alone must not move the weights.
+    const penalty = present > 0 ? descend() : 0;
+    epoch.addPenalty(penalty, batch);
+    return loss + penalty;
+  };
+  const finishShared = (value: LossValue, batch: number) => {
+    epoch.add(value, batch);
+    return finish(value, batch);
+  };
+
   return {
     epoch,
     step(order, start, batch) {
-      const { present, loss } = backpropagate(order, start, batch);
-      // Without a single target there is no gradient, and momentum alone must not move the weights.
-      const penalty = present > 0 ? descend() : 0;
-      epoch.addPenalty(penalty, batch);
-      return loss + penalty;
+      if (!shared) return finish(backpropagate(order, start, batch), batch);
+      const value = shared(order, start, batch);
+      return value instanceof Promise
+        ? value.then((late) => finishShared(late, batch))
+        : finishShared(value, batch);
     },
     weights: () => machine.weights.slice(),
     setWeights: (flat) => machine.weights.set(flat),

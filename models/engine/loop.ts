@@ -21,8 +21,8 @@ export interface FitResult {
 
 /** What an engine does for the loop of epochs and batches. */
 export interface Trainee {
-  /** Trains on the samples order[start] .. order[start + batch - 1]. Gives their mean loss with its penalties. */
-  step(order: Uint32Array, start: number, batch: number): number;
+  /** Trains on the samples order[start] .. order[start + batch - 1]. Gives their mean loss with its penalties; later only where it has to wait for another thread. */
+  step(order: Uint32Array, start: number, batch: number): number | Promise<number>;
   readonly epoch: EpochMean;
   /** A copy. */
   weights(): Float32Array;
@@ -65,7 +65,8 @@ export async function runFit(
     for (let start = 0; start < order.length && batches < maxBatches; start += batchSize) {
       throwIfAborted(callbacks.signal, disposal);
       const batch = Math.min(batchSize, order.length - start);
-      const loss = trainee.step(order, start, batch);
+      const stepped = trainee.step(order, start, batch);
+      const loss = typeof stepped === "number" ? stepped : await stepped;
       batches += 1;
       samples += batch;
       callbacks.onBatch?.({ epoch, batch: batches - 1, batches: mostBatches, loss });

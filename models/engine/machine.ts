@@ -14,6 +14,8 @@ export type Machine = Awaited<ReturnType<typeof createMachine>>;
 const ALIGN_BYTES = 64; // a cache line
 const INFINITY_BITS = 0x7f800000;
 const RANDOM_WORDS = 4;
+/** Streams of the seed that each thread has for its layers. */
+const THREAD_STREAMS = 2 ** 14;
 
 /** Kernels of its own, and word of every buffer in their memory: for a test that watches what they touch. */
 export interface Watch {
@@ -187,11 +189,11 @@ export async function createMachine(
           );
       }
     },
-    /** Fixes what dropout and noise will draw. */
-    seed(seed: number): void {
+    /** Fixes what dropout and noise will draw, in each thread that shares a batch something else. */
+    seed(seed: number, thread = 0): void {
       const words = new Uint32Array(buffer, random, RANDOM_WORDS * plan.steps.length);
       for (let i = 0; i < plan.steps.length; i++) {
-        const source = createRandom(seed, i + 1);
+        const source = createRandom(seed, thread * THREAD_STREAMS + i + 1);
         for (let k = 0; k < RANDOM_WORDS; k++) words[i * RANDOM_WORDS + k] = source.bits();
         words[i * RANDOM_WORDS + RANDOM_WORDS - 1]! |= 1; // never all zero
       }

@@ -8,6 +8,11 @@ export interface Span {
   readonly to: number;
 }
 
+export interface AlarmSpan extends Span {
+  /** The row at which the alarm was raised: k-of-n raises it later than its first row above the threshold. */
+  readonly raised: number;
+}
+
 export interface AlarmMetrics {
   /** Labelled events that an alarm overlaps, as a part of all; NaN when there is none. */
   readonly eventRecall: number;
@@ -34,16 +39,18 @@ export function labelledEvents(labels: Uint8Array): Span[] {
 }
 
 /** The alarms that an agent would raise over these scores, from its first row above the threshold to its last. */
-export function alarmSpans(scores: Scores, rule: AlarmRule): Span[] {
+export function alarmSpans(scores: Scores, rule: AlarmRule): AlarmSpan[] {
   const machine = alarmMachine(rule);
   const none = new Float32Array(0);
-  const spans: Span[] = [];
+  const spans: AlarmSpan[] = [];
+  let raised = 0;
   for (let row = 0; row < scores.length; row++) {
     const event = machine.push(row, scores[row]!, none);
-    if (event?.kind === "end") spans.push({ from: event.since, to: event.until + 1 });
+    if (event?.kind === "onset") raised = row;
+    if (event?.kind === "end") spans.push({ from: event.since, to: event.until + 1, raised });
   }
   const { open } = machine.state();
-  if (open) spans.push({ from: open.since, to: open.until + 1 });
+  if (open) spans.push({ from: open.since, to: open.until + 1, raised });
   return spans;
 }
 
@@ -70,6 +77,6 @@ export function alarmMetrics(alarms: readonly Span[], labels: Uint8Array, rateHz
 
 const SECONDS_PER_DAY = 86_400;
 
-function overlap(a: Span, b: Span): boolean {
+export function overlap(a: Span, b: Span): boolean {
   return a.from < b.to && b.from < a.to;
 }

@@ -1,11 +1,15 @@
+import type { CausedEvent } from "../data/root-causes.ts";
 import { createRandom } from "../engine/random.ts";
 import type { AlarmRule } from "../scoring/events.ts";
-import { type AlarmMetrics, alarmMetrics, alarmSpans } from "./alarms.ts";
+import { type AlarmMetrics, alarmMetrics, alarmSpans, labelledEvents } from "./alarms.ts";
+import { type DelayMetrics, delayMetrics } from "./delay.ts";
 import { type FixedMetrics, fixedThresholdMetrics } from "./fixed.ts";
 import { aucPr, auroc, type Scores } from "./ranking.ts";
+import { type HitRates, hitRates } from "./root-cause.ts";
+import { type Vus, type VusOptions, volumeUnderSurface } from "./vus.ts";
 
 /** One line of an evaluation table. */
-export interface Evaluation extends FixedMetrics, AlarmMetrics {
+export interface Evaluation extends FixedMetrics, AlarmMetrics, DelayMetrics, Vus, HitRates {
   readonly rows: number;
   readonly anomalousShare: number;
   readonly auroc: number;
@@ -19,23 +23,81 @@ export interface EvaluateOptions {
   readonly rule: AlarmRule;
   /** Rows per second; without it, false alarms per day are NaN. */
   readonly rateHz?: number | undefined;
+  /** Window and thresholds of VUS-PR and VUS-ROC; tables state both. */
+  readonly vus?: VusOptions | undefined;
+  /** For the hit rates, which are NaN without it. */
+  readonly explained?: Explained | undefined;
+}
+
+export interface Explained {
+  /** (rows, channels): what each channel made of each row's score. */
+  readonly contributions: Float32Array;
+  readonly channels: number;
+  readonly events: readonly CausedEvent[];
 }
 
 /** Judges the scores of one device. Throws BAD_INPUT when there is not one label per score. */
-export function evaluateScores({ scores, labels, rule, rateHz }: EvaluateOptions): Evaluation {
+export function evaluateScores({
+  scores,
+  labels,
+  rule,
+  rateHz,
+  vus,
+  explained,
+}: EvaluateOptions): Evaluation {
+  const alarms = alarmSpans(scores, rule);
   return {
     rows: labels.length,
     anomalousShare: share(labels),
     auroc: auroc(scores, labels),
     aucPr: aucPr(scores, labels),
     ...fixedThresholdMetrics(scores, labels, rule.threshold),
-    ...alarmMetrics(alarmSpans(scores, rule), labels, rateHz),
+    ...volumeUnderSurface(scores, labels, vus),
+    ...alarmMetrics(alarms, labels, rateHz),
+    ...delayMetrics(alarms, labelledEvents(labels), rateHz),
+    ...hitRates(explained?.contributions ?? NOTHING, explained?.channels ?? 1, explained?.events ?? []),
   };
+}
+
+const NOTHING = new Float32Array(0);
+
+/** What the JSON of our result tables has of one device. Numbers that there are none of are null there. */
+export interface TableMetrics {
+  readonly vusPr: number | null;
+  readonly aucPr: number | null;
+  readonly auroc: number | null;
+  /** Row by row at the fixed threshold, never point-adjusted. */
+  readonly pointF1: number | null;
+  readonly eventF1: number | null;
+  readonly falsePositiveRate: number | null;
+  readonly falseAlarmsPerDay: number | null;
+  /** Mean over the found events, in rows. */
+  readonly detectionDelay: number | null;
+  readonly hitRate100: number | null;
+}
+
+export function tableMetrics(evaluation: Evaluation): TableMetrics {
+  const { vusPr, aucPr, auroc, f1: pointF1, eventF1, falsePositiveRate, falseAlarmsPerDay } = evaluation;
+  const { detectionDelay, hitRate100 } = evaluation;
+  const numbers = {
+    vusPr,
+    aucPr,
+    auroc,
+    pointF1,
+    eventF1,
+    falsePositiveRate,
+    falseAlarmsPerDay,
+    detectionDelay,
+    hitRate100,
+  };
+  const entries = Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]);
+  return Object.fromEntries(entries) as TableMetrics;
 }
 
 export interface BaselineOptions {
   readonly labels: Uint8Array;
   readonly rateHz?: number | undefined;
+  readonly vus?: VusOptions | undefined;
 }
 
 /** What guessing gets: seeded scores in [0, 1), alarmed as often as rows are anomalous. Printed beside every result. */

@@ -44,18 +44,23 @@ export function checkSameLength(scores: { readonly length: number }, labels: Uin
   }
 }
 
-/** Rows with one score, highest first. A NaN score (nothing was seen) ranks lowest. */
+/** A copy in which a NaN score (nothing was seen) ranks lowest. */
+export function ranked(scores: Scores): Float64Array {
+  return Float64Array.from(scores, (s) => (Number.isNaN(s) ? Number.NEGATIVE_INFINITY : s));
+}
+
+/** Rows with one score, highest first. */
 function* tieGroups(scores: Scores, labels: Uint8Array): Generator<{ positives: number; negatives: number }> {
   checkSameLength(scores, labels);
-  const ranked = Float64Array.from(scores, (s) => (Number.isNaN(s) ? Number.NEGATIVE_INFINITY : s));
-  const order = Uint32Array.from(ranked, (_, i) => i).sort((a, b) =>
-    ranked[a]! < ranked[b]! ? 1 : ranked[a]! > ranked[b]! ? -1 : 0,
+  const values = ranked(scores);
+  const order = Uint32Array.from(values, (_, i) => i).sort((a, b) =>
+    values[a]! < values[b]! ? 1 : values[a]! > values[b]! ? -1 : 0,
   );
   for (let i = 0; i < order.length; ) {
-    const score = ranked[order[i]!]!;
+    const score = values[order[i]!]!;
     let positives = 0;
     let negatives = 0;
-    for (; i < order.length && ranked[order[i]!] === score; i++) {
+    for (; i < order.length && values[order[i]!] === score; i++) {
       if (labels[order[i]!] === 1) positives++;
       else negatives++;
     }

@@ -1,5 +1,6 @@
+import { brotliDecompressSync } from "node:zlib";
 import { FleetError } from "../../protocol/errors.ts";
-import { type KernelFunctions, plainBase64, relaxedBase64 } from "./wasm.ts";
+import type { KernelFunctions } from "./wasm.ts";
 
 /** A byte address in the kernels' memory. Everywhere, 0 stands for "none". */
 export type Address = number;
@@ -32,25 +33,36 @@ const MAX_PAGES = 32_768;
 const KERNEL_PAGES = 4;
 
 /**
- * The same sources twice: with relaxed SIMD, a product and a sum are one instruction that rounds once, where the processor has it. Results
- * may differ in the last bits.
+ * The same sources three times. With relaxed SIMD a product and a sum are one instruction that rounds once, where the processor has it, so the
+ * last bits may differ. Scalar is without SIMD: the plain one's results to the last bit, six times as slow.
  */
-export type Build = "plain" | "relaxed";
-const BASE64: Readonly<Record<Build, string>> = { plain: plainBase64, relaxed: relaxedBase64 };
+export type Build = "relaxed" | "plain" | "scalar";
 
-/** A module of one function with one f32x4.relaxed_madd. */
-const PROBE = Uint8Array.of(
-  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
-  ...[1, 5, 1, 0x60, 0, 1, 0x7b], // type: () -> v128
-  ...[3, 2, 1, 0], // function 0 has it
-  ...[10, 19, 1, 17, 0], // code of function 0, no locals
-  ...[0x41, 0, 0xfd, 15, 0x41, 0, 0xfd, 15, 0x41, 0, 0xfd, 15], // three times i32.const 0, i8x16.splat
-  ...[0xfd, 0x85, 2, 11], // f32x4.relaxed_madd, end
-);
+/** Imported when asked for: a process has the text of one build in its heap, and a worker, which is sent the module, of none. */
+const COMPRESSED: Readonly<Record<Build, () => Promise<{ readonly brotli: string }>>> = {
+  relaxed: () => import("./wasm-relaxed.ts"),
+  plain: () => import("./wasm-plain.ts"),
+  scalar: () => import("./wasm-scalar.ts"),
+};
 
 /** The builds that run here, the fastest first. */
 export function builds(): readonly Build[] {
-  return WebAssembly.validate(PROBE) ? ["relaxed", "plain"] : ["plain"];
+  const zero = [0x41, 0, 0xfd, 15]; // i32.const 0, i8x16.splat
+  const hasSimd = WebAssembly.validate(moduleOf(zero));
+  const hasRelaxed = hasSimd && WebAssembly.validate(moduleOf([...zero, ...zero, ...zero, 0xfd, 0x85, 2])); // f32x4.relaxed_madd
+  if (!hasSimd) return ["scalar"];
+  return hasRelaxed ? ["relaxed", "plain", "scalar"] : ["plain", "scalar"];
+}
+
+/** A module of one function without parameters, whose `code` leaves a v128. */
+function moduleOf(code: readonly number[]): Uint8Array {
+  return Uint8Array.of(
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
+    ...[1, 5, 1, 0x60, 0, 1, 0x7b], // type: () -> v128
+    ...[3, 2, 1, 0], // function 0 has it
+    ...[10, code.length + 4, 1, code.length + 2, 0], // code of function 0, no locals
+    ...[...code, 11], // end
+  );
 }
 
 // Compiling is the slow part and its result never changes, so the process keeps it: made on first use.
@@ -58,9 +70,14 @@ const compiled = new Map<Build, Promise<WasmModule>>();
 
 /** The kernels, compiled once per process. Post it to a worker to spare it the compilation. */
 export function kernelModule(build: Build = builds()[0]!): Promise<WasmModule> {
-  const known = compiled.get(build) ?? WebAssembly.compile(Buffer.from(BASE64[build], "base64"));
+  const known = compiled.get(build) ?? compileBuild(build);
   compiled.set(build, known);
   return known;
+}
+
+async function compileBuild(build: Build): Promise<WasmModule> {
+  const { brotli } = await COMPRESSED[build]();
+  return WebAssembly.compile(brotliDecompressSync(Buffer.from(brotli, "base64")));
 }
 
 /** One instance with its own memory of at least `bytes` for the caller, from `heapBase()` on. */

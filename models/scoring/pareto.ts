@@ -58,3 +58,31 @@ function likelihood(y: Float64Array, mean: number, theta: number): Pareto & { re
     gamma < SHAPE.least || gamma > SHAPE.most ? Number.NEGATIVE_INFINITY : -n * (Math.log(sigma) + gamma + 1);
   return { gamma, sigma, value };
 }
+
+/**
+ * As `fitPareto`, but a tail that the fit would end somewhere (gamma < 0) is taken as exponential. For looking beyond the data: an
+ * end that a few dozen excesses suggest is passed sooner than that, and what lies beyond it would all be alike.
+ */
+export function fitOpenTail(excesses: Float64Array): Pareto {
+  const fit = fitPareto(excesses);
+  return fit.gamma >= 0
+    ? fit
+    : { gamma: 0, sigma: excesses.reduce((sum, y) => sum + y / excesses.length, 0) };
+}
+
+/** A Pareto tail needs a few points; from three on its fit is bounded by the shape limits of `fitPareto`. */
+export const FEWEST_EXCESSES = 3;
+
+/** The excess that one with this distribution passes with probability `p`, 0..1. */
+export function paretoLevel({ gamma, sigma }: Pareto, p: number): number {
+  return sigma * (Math.abs(gamma) < NO_SHAPE ? -Math.log(p) : (p ** -gamma - 1) / gamma);
+}
+
+/** The probability that one with this distribution passes the excess `y` >= 0: `paretoLevel` the other way about. */
+export function paretoSurvival({ gamma, sigma }: Pareto, y: number): number {
+  if (Math.abs(gamma) < NO_SHAPE) return Math.exp(-y / sigma);
+  return Math.max(0, 1 + (gamma * y) / sigma) ** (-1 / gamma);
+}
+
+/** Shapes nearer to 0 than this are the exponential distribution, to the last digits. */
+const NO_SHAPE = 1e-9;

@@ -30,10 +30,10 @@ export interface ResidualScorerOptions {
 
 export interface ResidualScorer {
   /**
-   * The score of one row from what was seen and what was forecast, (channels) each: the mean of r^2/sigma^2 over the
-   * channels that are there. NaN when every channel is missing. About 1 on normal data.
+   * The score of one row from its residuals (channels): the mean of r^2/sigma^2 over the channels that are there. NaN when
+   * every channel is missing. About 1 on normal data.
    */
-  score(actual: Float32Array, forecast: Float32Array): number;
+  score(residual: Float32Array): number;
   /** (channels): the terms of the last score, 0 for missing channels. Overwritten by the next call. */
   readonly contributions: Float32Array;
 }
@@ -67,11 +67,11 @@ export function residualScorer(options: ResidualScorerOptions): ResidualScorer {
   const contributions = new Float32Array(channels);
   return {
     contributions,
-    score(actual, forecast) {
+    score(residual) {
       let sum = 0;
       let seen = 0;
       for (let c = 0; c < channels; c++) {
-        const r = actual[c]! - forecast[c]!;
+        const r = residual[c]!;
         const term = Math.min(clip, r * r * weights[c]!);
         const missing = Number.isNaN(term);
         contributions[c] = missing ? 0 : term;

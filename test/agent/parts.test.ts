@@ -7,9 +7,9 @@ import { backoffMs } from "../../agent/backoff.ts";
 import { decideInstall, worthRetrying } from "../../agent/install-decision.ts";
 import { lineReader } from "../../agent/line-reader.ts";
 import { lockFolder } from "../../agent/lock.ts";
-import { formOf, parseSample } from "../../agent/sample-line.ts";
 import { openScoresFile, readScores } from "../../agent/scores-file.ts";
 import { fullBucket, takeFrom } from "../../agent/throttle.ts";
+import { formOf, parseSample } from "../../models/data/sample-line.ts";
 import { DetectorSpec } from "../../protocol/task.ts";
 import { type Sandbox, sandbox } from "./sandbox.ts";
 import { makeVersion, task } from "./scripted-coordinator.ts";
@@ -172,7 +172,7 @@ describe("what to install", () => {
       sha256: manifest.transfer.sha256,
       detector,
       alarm,
-      calibration: { sigma: [], scalerMean: [], scalerSigma: [], threshold: 1, rows: 1 },
+      calibration: { sigma: [], scalerMean: [], scalerSigma: [], levels: [], threshold: 1, rows: 1 },
     };
     const other = { ...now, sha256: "0".repeat(64) };
     expect(decideInstall(wanted, undefined).kind).toBe("install");

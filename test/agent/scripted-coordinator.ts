@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { Aedes } from "aedes";
+import { blueprintFor } from "../../models/detectors/catalog.ts";
 import { openDetector } from "../../models/detectors/open.ts";
-import { topologyFor } from "../../models/detectors/topology.ts";
 import { decode, encode } from "../../protocol/codec.ts";
 import { encodeFrame, type VersionHeader } from "../../protocol/frame.ts";
 import type { Join } from "../../protocol/join.ts";
@@ -74,7 +74,7 @@ export interface Version {
 export const channels = 3;
 
 export const task = TaskSpec.parse({
-  detector: { units: 4, window: 8, stride: 4, adaptRows: 0 },
+  detector: { name: "gru-forecaster", options: { units: 4 }, window: 8, stride: 4, adaptRows: 0 },
   training: { epochs: 1, batchSize: 16 },
   alarm: { quantile: 0.9999, smooth: 2, k: 2, n: 3 },
   chunkBytes: 96,
@@ -86,7 +86,7 @@ export async function makeVersion(
   options: { readonly channels?: number } = {},
 ): Promise<Version> {
   const width = options.channels ?? channels;
-  const topology = JSON.stringify(topologyFor(task.detector, width));
+  const topology = JSON.stringify(await blueprintFor(task.detector, width));
   const detector = await openDetector({
     spec: task.detector,
     topology,

@@ -24,7 +24,7 @@ interface Import {
 
 function importsOf(folder: string): Import[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts") && !name.includes("assembly") && !name.endsWith("wasm.ts"))
+    .filter((name) => name.endsWith(".ts") && !name.includes("assembly") && !/wasm(-\w+)?\.ts$/.test(name))
     .flatMap((name) => {
       const file = join(root, folder, name);
       return [...readFileSync(file, "utf8").matchAll(importPattern)]

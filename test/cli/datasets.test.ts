@@ -32,6 +32,22 @@ describe.skipIf(!isBuilt)("starling datasets", () => {
     expect(stdout).toMatch(/^machine-1-6_train +23688 +[0-9a-f]{64}$/m);
   });
 
+  it("look - says how a folder is read, and what in it can't be", async () => {
+    const own = join(folder, "own");
+    await mkdir(own);
+    const rows = ["x,fault", "1,0", "2,0", "3,0", "4,0", "5,1"].join("\n");
+    await writeFile(join(own, "pump.csv"), `${rows}\n`);
+    const look = ["datasets", "look", own, "--label-column", "fault"];
+    expect((await starling(look)).stdout).toMatch(/^pump +- +4 +1 +1 +100\.0 %$/m);
+    const { sets } = JSON.parse((await starling([...look, "--json"])).stdout);
+    expect(sets[0].devices).toEqual([
+      { device: "pump", trainRows: 4, testRows: 1, channels: 1, anomalous: 1, notes: [] },
+    ]);
+    const { code, stderr } = await starling(["datasets", "look", own]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/column "fault" looks like the label; name it as the label column/);
+  });
+
   it("get --from - refuses a folder that does not hold the set", async () => {
     const empty = join(folder, "empty");
     await mkdir(empty);

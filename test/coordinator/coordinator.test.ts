@@ -245,7 +245,7 @@ describe("coordinator", () => {
     house = await testCoordinator(smallTask({ minDevices: 1 }));
     await join3(["a"]);
     await until(() => house!.coordinator.view.task().version, "the first version");
-    const other = smallTask({ minDevices: 1, detector: { units: 8 } });
+    const other = smallTask({ minDevices: 1, detector: { options: { units: 8 } } });
     for (const device of devices.splice(0)) await device.close();
     await expect(house.restart({ task: other })).rejects.toThrow(/another task id/);
     await house.restart();

@@ -12,7 +12,13 @@ afterEach(() => fleet?.close());
 
 if (!isBuilt) console.warn(`skipped: end-to-end tests ${whyNotBuilt}`);
 
-const small = { units: 8, window: 16, stride: 4, adaptRows: 50 };
+const small = {
+  name: "gru-forecaster" as const,
+  options: { units: 8 },
+  window: 16,
+  stride: 4,
+  adaptRows: 50,
+};
 const quick = { epochs: 1 };
 /** Long enough to be killed in the middle of it. */
 const slow = { epochs: 1000 };

@@ -24,7 +24,14 @@ export interface TestCoordinator {
 export function smallTask(task: z.input<typeof TaskSpec>): TaskSpec {
   return TaskSpec.parse({
     ...task,
-    detector: { units: 4, window: 8, stride: 4, adaptRows: 50, ...task.detector },
+    detector: {
+      name: "gru-forecaster",
+      options: { units: 4 },
+      window: 8,
+      stride: 4,
+      adaptRows: 50,
+      ...task.detector,
+    },
   });
 }
 

@@ -41,9 +41,11 @@ const MODULES: Readonly<Record<string, string>> = {
 /** Called with a list of tensors, where others take one after the other. */
 const TAKE_LISTS = new Set([
   "Add",
+  "AdditiveAttention",
   "Attention",
   "Average",
   "Concatenate",
+  "Dot",
   "Maximum",
   "Minimum",
   "Multiply",

@@ -18,6 +18,7 @@ export const TFJS_LAYERS: ReadonlySet<string> = new Set([
   "Cropping2D",
   "Dense",
   "DepthwiseConv2D",
+  "Dot",
   "Dropout",
   "ELU",
   "Embedding",

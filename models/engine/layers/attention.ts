@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FleetError } from "../../../protocol/errors.ts";
 import type { Address } from "../../kernels/load.ts";
 import { attentionInputs } from "./attention-inputs.ts";
-import { common, ignored, parseConfig, zero } from "./config.ts";
+import { common, ignored, parseConfig } from "./config.ts";
 import { dotProduct } from "./dot-product.ts";
 import type { LayerKind } from "./layer.ts";
 
@@ -11,7 +11,8 @@ const Config = () =>
     ...common,
     use_scale: z.boolean().nullish(),
     score_mode: z.literal("dot").nullish(),
-    dropout: zero,
+    /** Share of the weights that are left out while training; what is left is scaled up. */
+    dropout: z.number().min(0).lt(1).nullish(),
     /** Before Keras 2.10; since then an argument of the call. */
     causal: z.boolean().nullish(),
     seed: ignored,
@@ -62,6 +63,7 @@ export const attention: LayerKind = (layer) => {
         masks: { query: query.mask, key: 0, value: value.mask },
         maskedQuery: 0,
         causal,
+        dropout: config.dropout ?? 0,
         scale: 1,
         heads: 1,
         T,
@@ -70,9 +72,9 @@ export const attention: LayerKind = (layer) => {
         V,
       });
       return {
-        forward(batch) {
+        forward(batch, training) {
           if (useScale) kernels.timesWeight(query.value, g, queries, batch * T * K);
-          core.forward(batch);
+          core.forward(batch, training);
         },
         backward(batch) {
           core.backward(batch);

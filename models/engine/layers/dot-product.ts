@@ -1,4 +1,5 @@
-import type { Address, Kernels } from "../../kernels/load.ts";
+import type { Address } from "../../kernels/load.ts";
+import type { Site } from "./layer.ts";
 
 /** Rows of all heads side by side, `stride` floats apart. */
 export interface Rows {
@@ -17,6 +18,8 @@ export interface DotProduct {
   /** What a masked query weighs each value with. */
   readonly maskedQuery: number;
   readonly causal: boolean;
+  /** Share of the weights that are left out while training. */
+  readonly dropout: number;
   readonly scale: number;
   readonly heads: number;
   /** Queries. */
@@ -34,14 +37,17 @@ const KEPT_FLOATS = 1 << 20;
 
 /** softmax(scale q k) over v for each head: what Attention and MultiHeadAttention have in common. */
 export function dotProduct(
-  { kernels, maxBatch, allocate }: { kernels: Kernels; maxBatch: number; allocate(floats: number): Address },
-  { query, key, value, output, masks, maskedQuery, causal, scale, heads, T, S, K, V }: DotProduct,
+  { kernels, maxBatch, allocate, random }: Site,
+  { query, key, value, output, masks, maskedQuery, causal, dropout, scale, heads, T, S, K, V }: DotProduct,
 ) {
   const floats = maxBatch * heads * T * S;
   const weights = floats <= KEPT_FLOATS ? allocate(floats) : 0; // (batch, heads, T, S)
+  const factors = dropout > 0 ? allocate(floats) : 0; // (batch, heads, T, S): 0, or 1 / (1 - dropout)
   const scratch = allocate(kernels.attentionFloats(T, S, K, V));
   return {
-    forward(batch: number): void {
+    forward(batch: number, training: boolean): void {
+      const drops = training && dropout > 0;
+      if (drops) kernels.dropFactors(random, factors, batch * heads * T * S, dropout);
       kernels.attentionForward(
         query.value,
         query.stride,
@@ -52,6 +58,7 @@ export function dotProduct(
         output.value,
         output.stride,
         weights,
+        drops ? factors : 0,
         masks.query,
         masks.key,
         masks.value,
@@ -82,6 +89,7 @@ export function dotProduct(
         query.gradient,
         key.gradient,
         value.gradient,
+        factors,
         masks.query,
         masks.key,
         masks.value,

@@ -10,6 +10,7 @@ import {
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
+import { droppedGru } from "./recurrent-dropout.ts";
 
 const Config = () =>
   z.strictObject({
@@ -54,9 +55,18 @@ export const gru: LayerKind = (layer) => {
       const packed = allocate(Math.max(panelFloats(C + H, 2 * H) + panelFloats(C + H, H), panelFloats(G, H)));
       const joined = allocate(G);
       const z = allocate(4 * H);
+      const dropped =
+        sequence.recurrentDropout > 0
+          ? droppedGru(
+              site,
+              { ...sequence, gates: 3, w, r, b, dw, dr, db, hs, gateValues: gates, dx },
+              { act, recAct, after, inner },
+            )
+          : null;
       return {
         forward(batch, training) {
           const x = take(batch, training);
+          if (training && dropped) return dropped.forward(x, batch);
           kernels.gruForward(
             x,
             w,
@@ -80,6 +90,10 @@ export const gru: LayerKind = (layer) => {
           if (!sequences) kernels.copy(output.value, hs + (T - 1) * batch * H * 4, batch * H);
         },
         backward(batch) {
+          if (dropped) {
+            dropped.backward(trained, batch);
+            return giveBack(batch);
+          }
           kernels.gruBackward(
             trained,
             w,

@@ -11,6 +11,7 @@ import {
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
+import { droppedLstm } from "./recurrent-dropout.ts";
 
 const Config = () =>
   z.strictObject({
@@ -57,9 +58,18 @@ export const lstm: LayerKind = (layer) => {
       const aside = mask !== 0 ? allocate(2 * maxBatch * H) : 0; // (2, batch, H)
       const packed = allocate(Math.max(panelFloats(C + H, G), panelFloats(G, H))); // [W; R]; R transposed
       const z = allocate(5 * H);
+      const dropped =
+        sequence.recurrentDropout > 0
+          ? droppedLstm(
+              site,
+              { ...sequence, gates: 4, w, r, b, dw, dr, db, hs, gateValues: gates, dx },
+              { act, recAct, cells, squashed },
+            )
+          : null;
       return {
         forward(batch, training) {
           const x = take(batch, training);
+          if (training && dropped) return dropped.forward(x, batch);
           kernels.lstmForward(
             x,
             w,
@@ -82,6 +92,10 @@ export const lstm: LayerKind = (layer) => {
           if (!sequences) kernels.copy(output.value, hs + (T - 1) * batch * H * 4, batch * H);
         },
         backward(batch) {
+          if (dropped) {
+            dropped.backward(trained, batch);
+            return giveBack(batch);
+          }
           kernels.lstmBackward(
             trained,
             w,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { attentionInputs } from "./attention-inputs.ts";
-import { common, ignored, none, off, parseConfig, units, weightOf, weightOptions, zero } from "./config.ts";
+import { common, ignored, none, off, parseConfig, units, weightOf, weightOptions } from "./config.ts";
 import { dotProduct } from "./dot-product.ts";
 import type { LayerKind } from "./layer.ts";
 import { projections } from "./projections.ts";
@@ -11,7 +11,8 @@ const Config = () =>
     num_heads: units,
     key_dim: units,
     value_dim: units.nullish(),
-    dropout: zero,
+    /** Share of the weights that are left out while training; what is left is scaled up. */
+    dropout: z.number().min(0).lt(1).nullish(),
     use_bias: z.boolean().nullish(),
     output_shape: z.union([units, z.tuple([units]).transform(([size]) => size)]).nullish(),
     /** The time axis of (batch, time, channels) is the only one there is. */
@@ -91,6 +92,7 @@ export const multiHeadAttention: LayerKind = (layer) => {
         masks: { query: query.mask, key: key.mask, value: value.mask },
         maskedQuery: 1 / S, // as if all keys were masked
         causal,
+        dropout: config.dropout ?? 0,
         scale: 1 / Math.sqrt(K),
         heads: H,
         T,
@@ -99,9 +101,9 @@ export const multiHeadAttention: LayerKind = (layer) => {
         V,
       });
       return {
-        forward(batch) {
+        forward(batch, training) {
           inward.forward(batch);
-          core.forward(batch);
+          core.forward(batch, training);
           kernels.gemm(false, false, batch * T, N, HV, heads.value, HV, w, N, output.value, N, false, b);
         },
         backward(batch) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FleetError } from "../../../protocol/errors.ts";
 import type { Address } from "../../kernels/load.ts";
 import { FusedActivation } from "../activations.ts";
-import { common, ignored, off, parseConfig, units, weightOptions, zero } from "./config.ts";
+import { common, ignored, off, parseConfig, units, weightOptions } from "./config.ts";
 import type { LayerConfig, LayerPlan, Site } from "./layer.ts";
 
 /** The options that SimpleRNN, GRU and LSTM share. */
@@ -16,7 +16,8 @@ export const recurrentOptions = () => ({
   ...weightOptions("bias", "zeros"),
   /** Share of the input's channels that are left out while training: the same ones at every step of a sample. */
   dropout: z.number().min(0).lt(1).nullish(),
-  recurrent_dropout: zero,
+  /** The same of the state that the recurrent kernel sees. */
+  recurrent_dropout: z.number().min(0).lt(1).nullish(),
   return_sequences: z.boolean().nullish(),
   return_state: off,
   go_backwards: z.boolean().nullish(),
@@ -49,6 +50,7 @@ interface Sequence {
   readonly sequences: boolean;
   readonly backwards: boolean;
   readonly dropout: number;
+  readonly recurrentDropout: number;
   readonly zeroesMasked: boolean;
   readonly name: string;
 }
@@ -61,6 +63,7 @@ export function sequenceOf(
     readonly return_sequences?: boolean | null | undefined;
     readonly go_backwards?: boolean | null | undefined;
     readonly dropout?: number | null | undefined;
+    readonly recurrent_dropout?: number | null | undefined;
   },
   [T, C]: readonly [time: number, channels: number],
 ): Sequence {
@@ -71,6 +74,7 @@ export function sequenceOf(
     sequences: config.return_sequences ?? false,
     backwards: config.go_backwards ?? false,
     dropout: config.dropout ?? 0,
+    recurrentDropout: config.recurrent_dropout ?? 0,
     zeroesMasked: config.zero_output_for_mask ?? false,
     name: config.name ?? "recurrent",
   };

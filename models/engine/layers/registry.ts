@@ -1,4 +1,5 @@
 import { activation } from "./activation.ts";
+import { additiveAttention } from "./additive-attention.ts";
 import { attention } from "./attention.ts";
 import { batchNormalization } from "./batch-normalization.ts";
 import { bidirectional } from "./bidirectional.ts";
@@ -7,6 +8,7 @@ import { conv1d, conv2d } from "./conv.ts";
 import { conv1dTranspose, conv2dTranspose } from "./conv-transpose.ts";
 import { dense } from "./dense.ts";
 import { depthwiseConv1d, depthwiseConv2d } from "./depthwise-conv.ts";
+import { dot } from "./dot.ts";
 import {
   alphaDropout,
   dropout,
@@ -48,6 +50,7 @@ import { upSampling1d, upSampling2d } from "./upsampling.ts";
 export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Activation", activation],
   ["Add", add],
+  ["AdditiveAttention", additiveAttention],
   ["AlphaDropout", alphaDropout],
   ["Attention", attention],
   ["Average", average],
@@ -67,6 +70,7 @@ export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
   ["Dense", dense],
   ["DepthwiseConv1D", depthwiseConv1d],
   ["DepthwiseConv2D", depthwiseConv2d],
+  ["Dot", dot],
   ["Dropout", dropout],
   ["ELU", eluLayer],
   ["Embedding", embedding],

@@ -9,6 +9,7 @@ import {
   sequenceOf,
   sequencePlan,
 } from "./recurrent.ts";
+import { droppedRnn } from "./recurrent-dropout.ts";
 
 const Config = () => z.strictObject(recurrentOptions());
 
@@ -40,13 +41,22 @@ export const simpleRnn: LayerKind = (layer) => {
       const aside = mask !== 0 ? allocate(maxBatch * H) : 0; // (batch, H)
       const packed = allocate(panelFloats(C + H, H)); // [W; R]; R transposed
       const z = allocate(H);
+      const dropped =
+        sequence.recurrentDropout > 0
+          ? droppedRnn(site, { ...sequence, gates: 1, w, r, b, dw, dr, db, hs, gateValues: dz, dx }, act)
+          : null;
       return {
         forward(batch, training) {
           const x = take(batch, training);
+          if (training && dropped) return dropped.forward(x, batch);
           kernels.rnnForward(x, w, r, b, mask, hs, zeros, packed, T, batch, C, H, act);
           if (!sequences) kernels.copy(output.value, hs + (T - 1) * batch * H * 4, batch * H);
         },
         backward(batch) {
+          if (dropped) {
+            dropped.backward(trained, batch);
+            return giveBack(batch);
+          }
           kernels.rnnBackward(
             trained,
             w,

@@ -49,6 +49,11 @@ export async function trainTf(
       "UNSUPPORTED",
       'the tfjs engine has no differentialPrivacy, as it has no gradients of single examples; use engine "starling"',
     );
+  if (settings.threads > 1)
+    throw new FleetError(
+      "UNSUPPORTED",
+      'the tfjs engine has threads of its own, which fit can\'t set; leave threads out or use engine "starling"',
+    );
   checkBatchSize(machine.maxBatch, settings.batchSize);
   const { loss, lossWeights, metrics, sampleWeights, validationData } = settings;
   const targets = targetsFor(machine, loss);

@@ -47,7 +47,7 @@ export interface RemoteModel {
 
 export interface EngineWorkerOptions {
   /**
-   * The thread's script: one that calls `runEngineThread`. Left out, the one beside this file in dist/; a bundle, which has no file beside it,
+   * The thread's script, and that of threads that help it to train: one that calls `runEngineThread`. Left out, the one beside this file in dist/; a bundle, which has no file beside it,
    * gives itself and calls `runEngineThread` where `isEngineThread()`.
    */
   readonly script?: URL;
@@ -60,7 +60,10 @@ interface Pending {
 }
 
 export function openEngineWorker({ script = besides() }: EngineWorkerOptions = {}): EngineWorker {
-  const worker = new Worker(script, { workerData: { role: ENGINE_ROLE }, name: "engine" });
+  const worker = new Worker(script, {
+    workerData: { role: ENGINE_ROLE, script: script.href },
+    name: "engine",
+  });
   const pending = new Map<number, Pending>();
   let ended: FleetError | undefined;
   let calls = 0;

@@ -1,21 +1,39 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { asFleetError, FleetError } from "../../../protocol/errors.ts";
 import type { Model } from "../compile.ts";
 import { compile, type EngineOptions } from "../engines.ts";
 import type { FitOptions } from "../fit-options.ts";
 import type { Arrays } from "../samples.ts";
+import { HELPER_ROLE, type HelperData } from "../threads/exchange.ts";
+import { runHelper } from "../threads/helper.ts";
 import { type Answer, ENGINE_ROLE, Request, type Wanted } from "./messages.ts";
 import { buffersOf } from "./transfer.ts";
 
-/** Whether this thread was started by `openEngineWorker`, for a script that is more than the engine's thread. */
+/** Whether this thread was started by `openEngineWorker` or by a `fit` with threads, for a script that is more than the engine's thread. */
 export function isEngineThread(): boolean {
-  return parentPort !== null && (workerData as { role?: unknown } | null)?.role === ENGINE_ROLE;
+  return parentPort !== null && (startedAs() === ENGINE_ROLE || startedAs() === HELPER_ROLE);
 }
 
-/** The engine's thread: answers what its client asks. Calls of one model may overlap as they may without a thread. */
+/** The engine's thread, or one that helps a fit. */
 export function runEngineThread(): void {
-  const port = parentPort;
-  if (port === null) return;
+  if (parentPort === null) return;
+  if (startedAs() === HELPER_ROLE) {
+    runHelper(parentPort, workerData as HelperData).catch((error: unknown) => {
+      setImmediate(() => {
+        throw error; // ends the thread, and whoever started it is told
+      });
+    });
+  } else answerClient(parentPort);
+}
+
+function startedAs(): unknown {
+  return (workerData as { role?: unknown } | null)?.role;
+}
+
+/** Answers what a client asks. Calls of one model may overlap as they may without a thread. */
+function answerClient(port: MessagePort): void {
+  const { script } = (workerData ?? {}) as { readonly script?: string };
+  const own = script === undefined ? {} : { threadScript: new URL(script) };
   const models = new Map<number, Model>();
   const fits = new Map<number, AbortController>();
   const send = (answer: Answer) => {
@@ -47,7 +65,7 @@ export function runEngineThread(): void {
 
   const answer = async (request: Extract<Request, { id: number }>): Promise<unknown> => {
     if (request.kind === "compile") {
-      const model = await compile(request.topology, request.options as EngineOptions);
+      const model = await compile(request.topology, { ...(request.options as EngineOptions), ...own });
       models.set(request.id, model);
       const { layout, parameters, inputShape, outputShape, engine, choice } = model;
       return { model: request.id, layout, parameters, inputShape, outputShape, engine, choice };

@@ -1,4 +1,5 @@
 import { ADD, block, pack, packedFloats, packTransposed, ZERO } from "./gemm";
+import { applyMask } from "./dropout";
 import { exp4 } from "./math";
 import { sum4 } from "./softmax";
 import { at, ld, splat, st } from "./vector";
@@ -30,13 +31,14 @@ export function attentionFloats(t: i32, s: i32, k: i32, v: i32): i32 {
 }
 
 /**
- * kept (batch,heads,T,S), or 0: where the weights stay for the way back, which else computes them again. queryMask
+ * kept (batch,heads,T,S), or 0: where the weights stay for the way back, which else computes them again. factors
+ * (batch,heads,T,S), or 0: what each weight is multiplied with before the values are, which is dropout. queryMask
  * (batch,T), keyMask and valueMask (batch,S), or 0: 1 where a step counts. causal: query t sees keys 0..t. A masked
  * query gives each key the weight `blind`; one that sees no key gives each the same, 1/S, as Keras' softmax does.
  */
 export function attentionForward(
   q: usize, ldq: i32, key: usize, ldk: i32, value: usize, ldv: i32, o: usize, ldo: i32, kept: usize,
-  queryMask: usize, keyMask: usize, valueMask: usize, blind: f32, causal: bool, scale: f32,
+  factors: usize, queryMask: usize, keyMask: usize, valueMask: usize, blind: f32, causal: bool, scale: f32,
   batch: i32, heads: i32, t: i32, s: i32, k: i32, v: i32, scratch: usize,
 ): void {
   const rows = blockRows(t, s, causal);
@@ -58,7 +60,8 @@ export function attentionForward(
         const p = kept ? kept + at(((b * heads + h) * t + r) * s) : weights;
         block(m, n, k, q + at((b * t + r) * ldq + h * k), ldq, false, keys, k, s, p, s, ZERO, 0);
         weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
-        block(m, v, n, p, s, false, values, s, v, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
+        const a = factors ? dropped(p, factors + at(((b * heads + h) * t + r) * s), weights, m * s) : p;
+        block(m, v, n, a, s, false, values, s, v, o + at((b * t + r) * ldo + h * v), ldo, ZERO, 0);
       }
     }
   }
@@ -68,7 +71,7 @@ export function attentionForward(
 export function attentionBackward(
   q: usize, ldq: i32, key: usize, ldk: i32, value: usize, ldv: i32, dO: usize, ldo: i32, kept: usize,
   dq: usize, dk: usize, dv: usize,
-  queryMask: usize, keyMask: usize, valueMask: usize, blind: f32, causal: bool, scale: f32,
+  factors: usize, queryMask: usize, keyMask: usize, valueMask: usize, blind: f32, causal: bool, scale: f32,
   batch: i32, heads: i32, t: i32, s: i32, k: i32, v: i32, scratch: usize,
 ): void {
   const rows = blockRows(t, s, causal);
@@ -108,12 +111,15 @@ export function attentionBackward(
           weigh(p, m, r, n, s, scale, causal, open, first, queries, blind);
         }
         block(m, n, v, dORows, ldo, false, turnedValues, v, s, ds, s, ZERO, 0);
+        const f = factors ? factors + at(((b * heads + h) * t + r) * s) : 0;
+        if (f) applyMask(ds, f, ds, m * s);
         scoreGradients(p, ds, m, r, n, s, scale, causal, first, queries);
         block(m, k, n, ds, s, false, keys, s, k, dq + at((b * t + r) * ldq + h * k), ldq, ZERO, 0);
         pack(queryRows, ldq, m, k, block4);
         block(n, k, m, ds, s, true, block4, m, k, dkRows, ldk, mode, 0);
         pack(dORows, ldo, m, v, block4);
-        block(n, v, m, p, s, true, block4, m, v, dvRows, ldv, mode, 0);
+        const a = f ? dropped(p, f, weights, m * s) : p;
+        block(n, v, m, a, s, true, block4, m, v, dvRows, ldv, mode, 0);
       }
     }
   }
@@ -257,6 +263,12 @@ function scoreGradients(
       st(dp + at(full), f32x4.mul(v, by), n & 3);
     }
   }
+}
+
+/** to = p times the factors; to may be p. */
+function dropped(p: usize, factors: usize, to: usize, n: i32): usize {
+  applyMask(p, factors, to, n);
+  return to;
 }
 
 /** Zero in `cols` columns of `rows` rows. */

@@ -1,7 +1,7 @@
 import { maxAbsBits } from "./tensor";
 import { at, splat } from "./vector";
 
-// Codecs for updates: 8-bit integers in blocks that share a scale, and the k largest values. Nothing here may use `madd`: both builds must
+// Codecs for updates: 8-bit integers in blocks that share a scale, and the k largest values. Nothing here may use `madd`: all builds must
 // give the same bits.
 
 const BLOCK: i32 = 256; // ../codec.ts knows it too

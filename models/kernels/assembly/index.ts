@@ -2,6 +2,7 @@
 // allocates. Sizes are counts of floats, addresses are bytes. See ../README.md for how each works.
 
 export { activate, activateBackward } from "./activation";
+export { additiveScores, additiveScoresBackward } from "./additive";
 export {
   attentionBackward, attentionFloats, attentionForward, placeColumns, timesWeight, timesWeightBackward,
 } from "./attention";

@@ -19,6 +19,8 @@ export interface Head {
   readonly keyMask?: ArrayLike<number> | undefined;
   /** What a masked query weighs each key with. */
   readonly maskedQuery?: number;
+  /** (T,S): what each weight is multiplied with before the values are. */
+  readonly factors?: ArrayLike<number> | undefined;
 }
 
 /** softmax(scale q k) over the keys that are seen: (T,S). A query that sees none weighs all alike. */
@@ -50,14 +52,15 @@ export function attentionWeights(head: Head): Float64Array {
   return weights;
 }
 
-/** weights (T,S) over v (S,V): (T,V). */
+/** weights (T,S), times their factors, over v (S,V): (T,V). */
 export function attentionOutput(head: Head): Float64Array {
   const { v, T, S, V } = head;
   const weights = attentionWeights(head);
   const out = new Float64Array(T * V);
   for (let t = 0; t < T; t++)
     for (let s = 0; s < S; s++)
-      for (let j = 0; j < V; j++) out[t * V + j]! += weights[t * S + s]! * v[s * V + j]!;
+      for (let j = 0; j < V; j++)
+        out[t * V + j]! += factorOf(head, t, s) * weights[t * S + s]! * v[s * V + j]!;
   return out;
 }
 
@@ -71,7 +74,7 @@ export function attentionGradients(head: Head, dO: ArrayLike<number>) {
     const dp = p.map((_, s) => {
       let sum = 0;
       for (let j = 0; j < V; j++) sum += dO[t * V + j]! * v[s * V + j]!;
-      return sum;
+      return factorOf(head, t, s) * sum;
     });
     const blind = head.queryMask?.[t] === 0 || !sees(head, t);
     const dot = p.reduce((sum, weight, s) => sum + weight * dp[s]!, 0);
@@ -81,10 +84,14 @@ export function attentionGradients(head: Head, dO: ArrayLike<number>) {
         dq[t * K + i]! += ds * k[s * K + i]!;
         dk[s * K + i]! += ds * q[t * K + i]!;
       }
-      for (let j = 0; j < V; j++) dv[s * V + j]! += p[s]! * dO[t * V + j]!;
+      for (let j = 0; j < V; j++) dv[s * V + j]! += factorOf(head, t, s) * p[s]! * dO[t * V + j]!;
     }
   }
   return { q: dq, k: dk, v: dv };
+}
+
+function factorOf({ S, factors }: Head, t: number, s: number): number {
+  return factors?.[t * S + s] ?? 1;
 }
 
 function sees({ S, causal, keyMask }: Head, t: number): boolean {

@@ -105,8 +105,8 @@ test("read - a series by its ending, with a rate and names from outside, infinit
   expect(await sentenceOf(readSeries(path, { names: ["a", "b"] }), root)).toBe(
     "BAD_INPUT s.npy.gz: has 1 channels but 2 names are given; give one for each",
   );
-  expect(await sentenceOf(readSeries(join(root, "s.parquet")), root)).toBe(
-    "BAD_INPUT s.parquet: has an unknown ending; use one of .npy, .csv, .tsv, .txt, plain or with .gz",
+  expect(await sentenceOf(readSeries(join(root, "s.xlsx")), root)).toBe(
+    "BAD_INPUT s.xlsx: has an unknown ending; use one of .npy, .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .wav, plain or with .gz",
   );
   await writeNpy(path, new Float32Array(8), [2, 2, 2]);
   expect(await sentenceOf(readSeries(path), root)).toBe(

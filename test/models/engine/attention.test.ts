@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { compile } from "../../../models/engine/index.ts";
 import { parseTopology } from "../../../models/engine/topology.ts";
 import { attentionOutput } from "../../../models/kernels/reference/attention.ts";
-import { machineFor, randomFloats, relativeError } from "./support.ts";
+import { backpropagate, machineFor, randomFloats, relativeError } from "./support.ts";
 
 const QUERY = [4, 3];
 const VALUE = [5, 2];
@@ -112,10 +112,108 @@ describe("Attention", () => {
   });
 });
 
+describe("dropout of attention's weights", () => {
+  const RATE = 0.3;
+
+  it("leaves weights out while training, scales the others up, and scores without", async () => {
+    const [T, S, batch] = [40, 25, 2];
+    const machine = await machineFor({
+      class_name: "Functional",
+      config: {
+        layers: [
+          inputLayer("q", [T, 3]),
+          inputLayer("v", [S, S]),
+          inputLayer("k", [S, 3]),
+          {
+            class_name: "Attention",
+            name: "a",
+            config: { name: "a", dropout: RATE },
+            inbound_nodes: [CALLS[0]![1]],
+          },
+        ],
+        input_layers: [
+          ["q", 0, 0],
+          ["v", 0, 0],
+          ["k", 0, 0],
+        ],
+        output_layers: [["a", 0, 0]],
+      },
+    });
+    // Queries of zeros weigh all keys alike; values of one 1 each let the weights through.
+    const [q, v, k] = machine.inputs;
+    q!.at(batch).fill(0);
+    k!.at(batch).set(randomFloats(batch * S * 3, 1));
+    v!.at(batch).forEach((_, i, all) => {
+      all[i] = i % S === Math.floor(i / S) % S ? 1 : 0;
+    });
+    const weights = (training: boolean) => {
+      machine.forward(batch, training);
+      return machine.outputs[0]!.at(batch).slice();
+    };
+    machine.seed(1);
+    const first = weights(true);
+    const left = 1 / S / (1 - RATE);
+    for (const weight of first) expect(Math.min(weight, Math.abs(weight - left))).toBeLessThan(1e-6);
+    const share = first.filter((weight) => weight === 0).length / first.length;
+    expect(Math.abs(share - RATE)).toBeLessThan(0.04);
+    expect(weights(true)).not.toEqual(first);
+    machine.seed(1);
+    expect(weights(true)).toEqual(first);
+    for (const weight of weights(false)) expect(weight).toBeCloseTo(1 / S, 6);
+  });
+
+  it.each([
+    ["MultiHeadAttention", { num_heads: 2, key_dim: 3 }, {}],
+    ["MultiHeadAttention", { num_heads: 3, key_dim: 2, value_dim: 4 }, { use_causal_mask: true }],
+    ["Attention", { use_scale: true }, {}],
+    ["Attention", { use_scale: true }, { use_causal_mask: true }],
+    ["AdditiveAttention", {}, {}],
+    ["AdditiveAttention", { use_scale: false, causal: true }, {}],
+  ])(
+    "gradients agree with finite differences under the same draw: %s %j %j",
+    async (className, config, kwargs) => {
+      const dense = { class_name: "Dense", name: "d", config: { name: "d", units: 4, activation: "tanh" } };
+      const machine = await machineFor({
+        class_name: "Functional",
+        config: {
+          layers: [
+            inputLayer("x", [5, 3]),
+            { ...dense, inbound_nodes: [keras2("x")] },
+            {
+              class_name: className,
+              name: "a",
+              config: { name: "a", dropout: RATE, ...config },
+              inbound_nodes: [keras2("d", { value: ["d", 0, 0], ...kwargs })],
+            },
+          ],
+          input_layers: [["x", 0, 0]],
+          output_layers: [["a", 0, 0]],
+        },
+      });
+      machine.weights.set(randomFloats(machine.plan.parameters, 4, 0.8));
+      const x = randomFloats(3 * 15, 5);
+      const y = randomFloats(3 * 20, 6);
+      const { gradients, output } = backpropagate(machine, 3, x, y);
+      machine.forward(3, false);
+      expect(relativeError(output, machine.outputs[0]!.at(3))).toBeGreaterThan(0.05);
+      const h = 1e-2;
+      const numeric = machine.weights.map((weight, i) => {
+        const [up, down] = [weight + h, weight - h].map((shifted) => {
+          machine.weights[i] = shifted;
+          return backpropagate(machine, 3, x, y).loss;
+        });
+        machine.weights[i] = weight;
+        return (up! - down!) / (2 * h);
+      });
+      expect(relativeError(gradients, numeric)).toBeLessThan(2e-3);
+    },
+  );
+});
+
 describe("what attention lacks is refused by name", () => {
   const mha = { num_heads: 2, key_dim: 3 };
   it.each([
-    ["dropout", "MultiHeadAttention", { ...mha, dropout: 0.1 }, {}, "no dropout 0.1"],
+    ["dropout", "MultiHeadAttention", { ...mha, dropout: 1 }, {}, "no dropout 1"],
     [
       "several attention axes",
       "MultiHeadAttention",
@@ -135,7 +233,8 @@ describe("what attention lacks is refused by name", () => {
     ],
     ["a mask of constants", "MultiHeadAttention", mha, { attention_mask: [[1]] }, "attention_mask"],
     ["another score", "Attention", { score_mode: "concat" }, {}, 'score_mode "concat"'],
-    ["dropout of weights", "Attention", { dropout: 0.5 }, {}, "no dropout 0.5"],
+    ["a score of additive attention", "AdditiveAttention", { score_mode: "dot" }, {}, "score_mode"],
+    ["dropout of weights", "Attention", { dropout: -0.5 }, {}, "no dropout -0.5"],
   ])("%s", async (_, className, config, kwargs, words) => {
     const node = keras2("q", { value: ["v", 0, 0], key: ["k", 0, 0], ...kwargs });
     await expect(machineFor(model(className, config, node))).rejects.toThrow(

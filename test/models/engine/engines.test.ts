@@ -365,6 +365,7 @@ describe("engine: tfjs", () => {
 
   it.each([
     ["differential privacy", { differentialPrivacy: { clipNorm: 1 } }, "differentialPrivacy"],
+    ["threads", { threads: 2 }, "threads of its own"],
     [
       "centered rmsprop",
       { optimizer: { name: "rmsprop", learningRate: 0.1, centered: true } },

@@ -193,10 +193,12 @@ async function staysInside(
   machine.inputs.forEach((input, i) => void input.at(batch).set(xs[i]!.subarray(0, batch * input.size)));
   machine.forward(batch, false);
   const options = { epochs: 1, batchSize: batch, optimizer, loss, seed: 1, clipNorm: 1 };
-  await train(machine, [xs, ys], options, new AbortController().signal).catch((error: unknown) => {
-    // Such a loss of such outputs may be infinite. Where the kernels read is all that counts here.
-    if ((error as { code?: string }).code !== "NOT_FINITE") throw error;
-  });
+  await train(machine, [xs, ys], options, { disposal: new AbortController().signal }).catch(
+    (error: unknown) => {
+      // Such a loss of such outputs may be infinite. Where the kernels read is all that counts here.
+      if ((error as { code?: string }).code !== "NOT_FINITE") throw error;
+    },
+  );
   if (plan.steps.every(({ layer }) => layer.stateFloats !== null)) machine.step();
   expect(watch.reads()).toBeGreaterThan(0);
 }

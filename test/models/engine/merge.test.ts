@@ -28,6 +28,103 @@ const KINDS: [string, () => tf.layers.Layer][] = [
   ["minimum", () => tf.layers.minimum()],
 ];
 
+describe("Dot", () => {
+  it.each([
+    [[3, 7], [5, 7], 2],
+    [[7, 3], [7, 5], 1],
+    [
+      [3, 7],
+      [7, 5],
+      [2, 1],
+    ],
+    [
+      [7, 3],
+      [5, 7],
+      [1, 2],
+    ],
+    [[3, 7], [5, 7], -1],
+    [
+      [4, 4],
+      [4, 4],
+      [-1, -2],
+    ],
+  ] as const)(
+    "of matrices %j and %j along %j gives the outputs and gradients of tfjs",
+    async (a, b, axes) => {
+      await expectSameAsTfjs(merged([[...a], [...b]], tf.layers.dot({ axes: axes as never })));
+    },
+  );
+
+  it("of two rows is one number", async () => {
+    await expectSameAsTfjs(merged([[9], [9]], tf.layers.dot({ axes: 1 })));
+    await expectSameAsTfjs(merged([[4], [4]], tf.layers.dot({ axes: -1 })));
+  });
+
+  it("of a row and a matrix is a row", async () => {
+    await expectSameAsTfjs(merged([[3], [5, 3]], tf.layers.dot({ axes: [1, 2] })));
+    await expectSameAsTfjs(merged([[5, 7], [5]], tf.layers.dot({ axes: [1, 1] })));
+  });
+
+  it.each([
+    [
+      "other sizes",
+      { axes: 2 },
+      [
+        [3, 7],
+        [3, 5],
+      ],
+      "BAD_INPUT",
+    ],
+    [
+      "the batch's axis",
+      { axes: 0 },
+      [
+        [3, 7],
+        [3, 7],
+      ],
+      "BAD_INPUT",
+    ],
+    [
+      "no axes",
+      {},
+      [
+        [3, 7],
+        [3, 7],
+      ],
+      "UNSUPPORTED",
+    ],
+    [
+      "normalize",
+      { axes: 2, normalize: true },
+      [
+        [3, 7],
+        [3, 7],
+      ],
+      "UNSUPPORTED",
+    ],
+    [
+      "three axes",
+      { axes: 3 },
+      [
+        [3, 7, 2],
+        [3, 7, 2],
+      ],
+      "UNSUPPORTED",
+    ],
+    ["three inputs", { axes: 1 }, [[3], [3], [3]], "BAD_INPUT"],
+  ] as const)("%s is refused", async (_, config, shapes, code) => {
+    await expect(
+      machineFor(
+        graphOf(
+          "Dot",
+          config,
+          shapes.map((shape) => [...shape]),
+        ),
+      ),
+    ).rejects.toMatchObject({ code });
+  });
+});
+
 describe("merge layers", () => {
   it.each(KINDS)(
     "%s of two, three and four inputs gives the outputs and gradients of tfjs",

@@ -231,15 +231,15 @@ describe("training", () => {
         }
       },
     };
-    const signal = new AbortController().signal;
-    await train(machine, data, { ...OPTIONS, epochs: 100 }, signal);
+    const disposal = new AbortController().signal;
+    await train(machine, data, { ...OPTIONS, epochs: 100 }, { disposal });
     // What is kept, not what the garbage collector has not come to yet.
     const heap = () => {
       freeMemory();
       return process.memoryUsage().heapUsed;
     };
     const [heapBefore, buffersBefore] = [heap(), buffers()];
-    const { batches } = await train(machine, data, { ...OPTIONS, epochs: 3_400 }, signal);
+    const { batches } = await train(machine, data, { ...OPTIONS, epochs: 3_400 }, { disposal });
     expect(batches).toBe(10_200);
     expect(machine.kernels.memory.buffer.byteLength).toBe(bytes);
     expect(buffers() - buffersBefore).toBeLessThan(100_000);
@@ -383,10 +383,10 @@ describe("refusals", () => {
       "swoosh",
     ],
     [
-      "recurrent dropout",
-      model(layer("LSTM", { units: 2, recurrent_dropout: 0.5 })),
+      "a returned state",
+      model(layer("LSTM", { units: 2, return_state: true })),
       "UNSUPPORTED",
-      "recurrent_dropout 0.5",
+      "return_state",
     ],
     [
       "an unknown initializer",

@@ -174,7 +174,11 @@ const CASES: [string, unknown][] = [
   ],
   [
     "LSTM",
-    sequential([5, 3], layer("LSTM", { units: 4, ...seq }), layer("LSTM", { units: 3, use_bias: false })),
+    sequential(
+      [5, 3],
+      layer("LSTM", { units: 4, recurrent_dropout: 0.4, ...seq }),
+      layer("LSTM", { units: 3, use_bias: false }),
+    ),
   ],
   [
     "recurrent layers from the end, with all steps and with the last",
@@ -398,14 +402,24 @@ const CASES: [string, unknown][] = [
         sum: [layer("Add"), ["q", "place"]],
         plain: [layer("Attention", { use_scale: true }), ["sum", "v", "k"]],
         causal: [layer("Attention", {}), ["sum", "learned"], { use_causal_mask: true }],
-        heads: [layer("MultiHeadAttention", { num_heads: 2, key_dim: 3, value_dim: 5 }), ["sum", "v", "k"]],
+        dotted: [layer("Dot", { axes: [2, -1] }), ["sum", "v"]],
+        additive: [layer("AdditiveAttention", { dropout: 0.2 }), ["sum", "v", "k"]],
+        past: [
+          layer("AdditiveAttention", { use_scale: false }),
+          ["sum", "learned"],
+          { use_causal_mask: true },
+        ],
+        heads: [
+          layer("MultiHeadAttention", { num_heads: 2, key_dim: 3, value_dim: 5, dropout: 0.4 }),
+          ["sum", "v", "k"],
+        ],
         itself: [
           layer("MultiHeadAttention", { num_heads: 3, key_dim: 2, use_bias: false, output_shape: 4 }),
           ["sum", "sum"],
           { use_causal_mask: true },
         ],
       },
-      ["plain", "causal", "heads", "itself", "learned"],
+      ["dotted", "plain", "causal", "additive", "past", "heads", "itself", "learned"],
     ),
   ],
 ];

@@ -227,7 +227,7 @@ it.each(["GRU", "LSTM", "SimpleRNN"])(
   async (name) => {
     const refused = (config: object) => machineFor(sequential([4, 3], layer(name, { units: 2, ...config })));
     await expect(refused({ stateful: true })).rejects.toThrow("model.stepper()");
-    await expect(refused({ recurrent_dropout: 0.1 })).rejects.toThrow("recurrent_dropout");
+    await expect(refused({ recurrent_dropout: 1 })).rejects.toThrow("recurrent_dropout");
     await expect(refused({ return_state: true })).rejects.toThrow("return_state");
     await expect(refused({ dropout: 1 })).rejects.toThrow("dropout");
   },

@@ -211,6 +211,7 @@ export const LINES: Readonly<Record<string, Line>> = {
 const dilated = (pick: Pick) => ({ dilation_rate: pick(2, 1) });
 const heads = (pick: Pick) => ({
   num_heads: pick(2, 1, 3),
+  dropout: pick(0, 0.3),
   key_dim: pick(3, 1, 4),
   use_bias: pick(true, false),
 });
@@ -302,9 +303,14 @@ export const JOINS: Readonly<Record<string, Join>> = {
 /** Attention takes queries and values. */
 export const OWN_JOINS: Readonly<Record<string, Join>> = {
   ...JOINS,
+  AdditiveAttention: {
+    fits: (shape, other) => series(shape) && series(other) && shape[1] === other[1],
+    config: (pick) => ({ use_scale: pick(true, false), causal: pick(false, true), dropout: pick(0, 0.3) }),
+    most: 2,
+  },
   Attention: {
     fits: (shape, other) => series(shape) && series(other) && shape[1] === other[1],
-    config: (pick) => ({ use_scale: pick(false, true), causal: pick(false, true) }),
+    config: (pick) => ({ use_scale: pick(false, true), causal: pick(false, true), dropout: pick(0, 0.3) }),
     most: 2,
   },
   MultiHeadAttention: { fits: (shape, other) => series(shape) && series(other), config: heads, most: 2 },

@@ -6,9 +6,11 @@ import {
   evaluateScores,
   macroAverage,
   randomRow,
+  tableMetrics,
 } from "../../../models/evaluation/evaluate.ts";
 import { fixedThresholdMetrics } from "../../../models/evaluation/fixed.ts";
 import { aucPr, auroc } from "../../../models/evaluation/ranking.ts";
+import { volumeUnderSurface } from "../../../models/evaluation/vus.ts";
 
 // The expected numbers are those of scikit-learn 1.9.1 on these vectors, which hold many ties.
 const LABELS = Uint8Array.from([
@@ -112,8 +114,11 @@ test("alarms - events found, false alarms per day of normal time, and no credit 
 test("alarms - spans over a list of scores, also one that is still open at the end", () => {
   const rule = { threshold: 1, k: 1, n: 1, gap: 2 };
   expect(alarmSpans(Float64Array.of(0, 2, 2, 0, 0, 0, 3, 0), rule)).toEqual([
-    { from: 1, to: 3 },
-    { from: 6, to: 7 },
+    { from: 1, to: 3, raised: 1 },
+    { from: 6, to: 7, raised: 6 },
+  ]);
+  expect(alarmSpans(Float64Array.of(2, 0, 2, 2), { threshold: 1, k: 3, n: 5, gap: 2 })).toEqual([
+    { from: 0, to: 4, raised: 3 },
   ]);
 });
 
@@ -156,4 +161,37 @@ test("evaluate - the macro average leaves out what a device does not have", () =
     falseAlarms: 0.5,
   });
   expect(macroAverage([none]).auroc).toBeNaN();
+});
+
+test("evaluate - a row carries volumes, delay and hit rates, and the table has null for what there is not", () => {
+  const labels = new Uint8Array(100);
+  labels.fill(1, 40, 50);
+  const scores = Float64Array.from(labels, (label, i) => label * (i >= 42 ? 1 : 0));
+  const contributions = new Float32Array(200);
+  for (let row = 0; row < 100; row++) contributions[2 * row + 1] = 1;
+  const events = [{ from: 40, to: 50, channels: [1] }];
+  const rule = { threshold: 0.5, k: 1, n: 1 };
+  const explained = { contributions, channels: 2, events };
+  const row = evaluateScores({ scores, labels, rule, rateHz: 0.1, vus: { window: 10 }, explained });
+  expect(row).toMatchObject({ detectionDelay: 2, detectionDelaySeconds: 20, missedEvents: 0, hitRate100: 1 });
+  expect(row.vusPr).toBe(volumeUnderSurface(scores, labels, { window: 10 }).vusPr);
+  const plain = evaluateScores({ scores, labels, rule });
+  expect(plain.vusPr).toBe(volumeUnderSurface(scores, labels, { window: 20 }).vusPr);
+  expect(tableMetrics(plain)).toEqual({
+    vusPr: plain.vusPr,
+    aucPr: plain.aucPr,
+    auroc: 0.9,
+    pointF1: plain.f1,
+    eventF1: 1,
+    falsePositiveRate: 0,
+    falseAlarmsPerDay: null,
+    detectionDelay: 2,
+    hitRate100: null,
+  });
+  expect(macroAverage([row, plain]).hitRate100).toBe(1);
+  expect(alwaysAlarmRow({ labels, vus: { window: 0 } })).toMatchObject({
+    detectionDelay: 0,
+    vusPr: 0.1,
+    hitRate100: Number.NaN,
+  });
 });

@@ -24,6 +24,8 @@ interface Case {
   readonly masks: "none" | "queries" | "keys" | "all";
   /** Weights stay in memory for the way back, or are computed again. */
   readonly kept: boolean;
+  /** Some weights are left out. */
+  readonly dropout: boolean;
   /** Floats between the heads of one step and those of the next. */
   readonly gap: number;
   readonly seed: number;
@@ -32,7 +34,7 @@ interface Case {
 /** The kernels on a case, and how to look at one head of what they were given. */
 async function attend(
   arena: Awaited<ReturnType<typeof kernelArena>>,
-  { batch, heads, T, S, K, V, causal, masks, kept, gap, seed }: Case,
+  { batch, heads, T, S, K, V, causal, masks, kept, dropout, gap, seed }: Case,
 ) {
   arena.clear();
   const scale = 0.7;
@@ -50,7 +52,11 @@ async function attend(
   const valueMask = masks === "all" ? mask(S, 11) : undefined;
   const weights = kept ? arena.put(new Float32Array(batch * heads * T * S)).address : 0;
   const scratch = arena.put(new Float32Array(arena.kernels.attentionFloats(T, S, K, V)).fill(Number.NaN));
+  const factors = dropout
+    ? arena.put(randomFloats(batch * heads * T * S, seed + 12).map((value) => (value > -0.4 ? 1 / 0.7 : 0)))
+    : undefined;
   const common = [
+    factors?.address ?? 0,
     queryMask?.address ?? 0,
     keyMask?.address ?? 0,
     valueMask?.address ?? 0,
@@ -98,6 +104,7 @@ async function attend(
       k: cut(k, b, h),
       v: cut(v, b, h),
       ...{ T, S, K, V, scale, causal, maskedQuery },
+      factors: factors?.view.subarray((b * heads + h) * T * S, (b * heads + h + 1) * T * S),
       queryMask: maskOf(queryMask, T, b),
       keyMask: first?.map((value, s) => value * (second?.[s] ?? 1)),
     };
@@ -115,6 +122,7 @@ const anyCase: fc.Arbitrary<Case> = fc.record({
   causal: fc.boolean(),
   masks: fc.constantFrom("none", "queries", "keys", "all"),
   kept: fc.boolean(),
+  dropout: fc.boolean(),
   gap: fc.integer({ min: 0, max: 5 }),
   seed: fc.integer(),
 });
@@ -166,7 +174,7 @@ it("attention - the gradients of queries, keys and values are those of the refer
 
 it("attention - the reference's gradients are the slopes of its output", async () => {
   const arena = await kernelArena();
-  const sizes = { batch: 1, heads: 1, T: 6, S: 5, K: 4, V: 3, gap: 0, kept: true };
+  const sizes = { batch: 1, heads: 1, T: 6, S: 5, K: 4, V: 3, gap: 0, kept: true, dropout: true };
   for (const [seed, masks] of (["none", "queries", "keys", "all"] as const).entries()) {
     for (const causal of [false, true]) {
       const { headOf, cut, got } = await attend(arena, { ...sizes, masks, causal, seed });
@@ -185,7 +193,11 @@ it("attention - a long sequence in several blocks is one with the whole", async 
   for (const causal of [false, true]) {
     for (const masks of ["none", "keys"] as const) {
       for (const kept of [false, true]) {
-        const { headOf, cut, got } = await attend(arena, { ...shape, causal, masks, kept });
+        const { headOf, cut, got } = await attend(arena, {
+          ...shape,
+          ...{ causal, masks, kept },
+          dropout: causal === kept,
+        });
         const expected = attentionGradients(headOf(1, 1), cut(got.dO, 1, 1));
         expect(relativeError(cut(got.o, 1, 1), attentionOutput(headOf(1, 1)))).toBeLessThan(1e-5);
         expect(relativeError(cut(got.dq, 1, 1), expected.q)).toBeLessThan(2e-5);

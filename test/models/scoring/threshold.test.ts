@@ -105,19 +105,60 @@ test("threshold - auto is the quantile with many scores and POT with few", () =>
 
 test("threshold - always finite, never below the lowest score, for any scores and rule", () => {
   const values = fc.array(fc.double({ min: 0, max: 1e9, noNaN: true }), { minLength: 1, maxLength: 80 });
-  const property = fc.property(values, fc.constantFrom("auto", "pot", "quantile" as const), (list, kind) => {
-    const level = fitThreshold(Float64Array.from(list), { kind } as { kind: "auto" });
-    expect(Number.isFinite(level)).toBe(true);
-    expect(level).toBeGreaterThanOrEqual(Math.min(...list));
-  });
+  const property = fc.property(
+    values,
+    fc.constantFrom("auto", "pot", "quantile", "mad" as const),
+    (list, kind) => {
+      const level = fitThreshold(Float64Array.from(list), { kind } as { kind: "auto" });
+      expect(Number.isFinite(level)).toBe(true);
+      expect(level).toBeGreaterThanOrEqual(Math.min(...list));
+    },
+  );
   fc.assert(property, { numRuns: 300 });
 });
 
 test("threshold - all scores equal gives that score, one score itself; NaN scores are left out", () => {
-  for (const kind of ["auto", "pot", "quantile"] as const) {
+  for (const kind of ["auto", "pot", "quantile", "mad"] as const) {
     expect(fitThreshold(new Float64Array(500).fill(0.25), { kind })).toBe(0.25);
     expect(fitThreshold(Float64Array.of(Number.NaN, 7), { kind })).toBe(7);
   }
+});
+
+test("threshold - MAD of known numbers, and what stands in for it when most are equal", () => {
+  // By hand: median 4, deviations 3 2 1 0 1 2 96, MAD 2.
+  const list = Float64Array.of(1, 2, 3, 4, 5, 6, 100);
+  expect(fitThreshold(list, { kind: "mad" })).toBeCloseTo(4 + 3.5 * 1.4826 * 2, 10);
+  const mostlyZero = Float64Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 10);
+  expect(fitThreshold(mostlyZero, { kind: "mad", factor: 2 })).toBeCloseTo(2 * 1.2533 * 1, 10);
+});
+
+test("threshold - conformal is the ceil((n + 1)(1 - alpha))-th score, and keeps its promise on fresh scores", () => {
+  const ranks = Float64Array.from({ length: 999 }, (_, i) => i + 1);
+  expect(fitThreshold(ranks, { kind: "conformal", alpha: 0.001 })).toBe(999);
+  expect(fitThreshold(ranks, { kind: "conformal", alpha: 0.1 })).toBe(900);
+  expect(fitThreshold(ranks.subarray(0, 99), { kind: "conformal", alpha: 0.15 })).toBe(85);
+  let passed = 0;
+  for (let seed = 1; seed <= 200; seed++) {
+    const level = fitThreshold(exponential(49, seed), { kind: "conformal", alpha: 0.1 });
+    passed += exponential(100, seed + 1000).filter((score) => score > level).length;
+  }
+  // 0.1 of 20,000, and the spread of 200 calibrations: 3 sigma of Beta(45, 5) means.
+  expect(passed / 20_000).toBeLessThan(0.1 + 0.01);
+  expect(passed / 20_000).toBeGreaterThan(0.1 - 0.01);
+});
+
+test("threshold - conformal asks for the scores that it needs", () => {
+  const level = (count: number) => fitThreshold(exponential(count, 1), { kind: "conformal" });
+  expect(level(999)).toBe(Math.max(...exponential(999, 1)));
+  expect(() => level(998)).toThrow(
+    "a conformal threshold at alpha 0.001 needs 999 held-back scores and there are 998; give more data, a larger alpha, or use pot",
+  );
+  expect(() => fitThreshold(exponential(9, 1), { kind: "conformal", alpha: 1 })).toThrow(
+    "alpha 1 is not between 0 and 1",
+  );
+  expect(() => fitThreshold(exponential(9, 1), { kind: "mad", factor: 0 })).toThrow(
+    "is not a number above 0",
+  );
 });
 
 test("threshold - no scores, infinite scores and impossible rules are said", () => {

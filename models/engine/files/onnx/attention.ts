@@ -9,6 +9,19 @@ export const attention: Readonly<Record<string, Emit>> = {
     const queries = scale === undefined ? query : graph.node("Mul", [query, graph.number(scale.values[0]!)]);
     return attend(e, { query: queries, key, value, scale: 1, rank: 3 });
   },
+  AdditiveAttention(e) {
+    const { graph, inputs } = e;
+    const [query, value, key = value] = inputs as [string, string, string?];
+    const [T, S] = stepsOf(e);
+    const channels = e.inputShapes[0]![1]!;
+    const sums = graph.node("Add", [
+      reshaped(graph, query, [T, 1, channels]),
+      reshaped(graph, key, [1, S, channels]),
+    ]);
+    const scale = e.weight("scale")?.values ?? new Float32Array(channels).fill(1);
+    const product = graph.node("MatMul", [graph.node("Tanh", [sums]), graph.floats(scale, [channels, 1])]);
+    return weigh(e, reshaped(graph, product, [T, S]), value);
+  },
   MultiHeadAttention(e) {
     const { graph, inputs } = e;
     const [query, value, key = value] = inputs as [string, string, string?];
@@ -82,6 +95,13 @@ function attend(e: Emission, { query, key, value, scale, rank }: Parts): string 
   const turned = transposed(graph, key, rank === 3 ? [0, 2, 1] : [0, 1, 3, 2]);
   let scores = graph.node("MatMul", [query, turned]);
   if (scale !== 1) scores = graph.node("Mul", [scores, graph.number(scale)]);
+  return weigh(e, scores, value);
+}
+
+/** softmax(scores) over v, with scores (batch, ..., T, S). */
+function weigh(e: Emission, given: string, value: string): string {
+  const { graph } = e;
+  let scores = given;
   if (e.call.use_causal_mask === true || e.config.causal === true) {
     const [T, S] = stepsOf(e);
     const mask = Float32Array.from({ length: T * S }, (_, i) => (i % S > Math.floor(i / S) ? NEVER : 0));

@@ -2,7 +2,7 @@ import { layerPlanOf } from "../../plan.ts";
 import { sizeOf } from "../../shape.ts";
 import { activate, activations } from "./activations.ts";
 import { attention } from "./attention.ts";
-import { constant, type Emission, type Emit, lacks, reshaped, weightOf } from "./emit.ts";
+import { constant, type Emission, type Emit, lacks, reshaped, transposed, weightOf } from "./emit.ts";
 import { recurrent } from "./recurrent.ts";
 import { shapes, spatial } from "./spatial.ts";
 
@@ -22,6 +22,7 @@ export const emitters: ReadonlyMap<string, Emit> = new Map(
     Concatenate: (e) =>
       e.graph.node("Concat", e.inputs, { axis: { int: (e.config.axis as number | undefined) ?? -1 } }),
     Dense: dense,
+    Dot: dot,
     Embedding: embedding,
     LayerNormalization: layerNormalization,
     Maximum: merged("Max"),
@@ -129,4 +130,17 @@ function timeDistributed(e: Emission): string {
     outputShape,
   });
   return graph.node("Reshape", [value, graph.ints([-1, T, ...outputShape])]);
+}
+
+/** Each input as a matrix: what is summed over stands last in the first, first in the second. */
+function dot(e: Emission): string {
+  const { axes } = e.config as { axes: number | readonly [number, number] };
+  const sides = e.inputs.map((value, i) => {
+    const shape = e.inputShapes[i]!;
+    const given = typeof axes === "number" ? axes : axes[i]!;
+    const place = given < 0 ? given + shape.length + 1 : given;
+    if (shape.length === 1) return reshaped(e.graph, value, i === 0 ? [1, shape[0]!] : [shape[0]!, 1]);
+    return place === (i === 0 ? 2 : 1) ? value : transposed(e.graph, value, [0, 2, 1]);
+  });
+  return reshaped(e.graph, e.graph.node("MatMul", sides), e.outputShape);
 }

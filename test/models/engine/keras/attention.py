@@ -58,6 +58,23 @@ def attention_masked():
     return keras.Model([queries, values], layers.Attention(name="attention")([q, v]))
 
 
+def additive(use_scale):
+    def build():
+        q, v, k = keras.Input((5, 4)), keras.Input((6, 3)), keras.Input((6, 4))
+        q2, v2, k2 = layers.Dense(5, "tanh")(q), layers.Dense(4, "tanh")(v), layers.Dense(5, "tanh")(k)
+        attend = layers.AdditiveAttention(use_scale=use_scale, name="additive")
+        return keras.Model([q, v, k], attend([q2, v2, k2], use_causal_mask=use_scale))
+
+    return build
+
+
+def additive_masked():
+    queries, values = keras.Input((5,)), keras.Input((8,))
+    q = layers.Embedding(6, 7, mask_zero=True)(queries)
+    v = layers.Embedding(6, 7, mask_zero=True)(values)
+    return keras.Model([queries, values], layers.AdditiveAttention(name="additive")([q, v]))
+
+
 def normalized():
     x = keras.Input((5, 7))
     h = layers.Dense(6)(x)
@@ -73,6 +90,9 @@ MODELS = {
     "Attention with scale, value and key, causal": (attention_scaled, None),
     "Attention with masked queries and values": (attention_masked, 6),
     "LayerNormalization and BatchNormalization": (normalized, None),
+    "AdditiveAttention with scale, value and key, causal": (additive(True), None),
+    "AdditiveAttention without scale": (additive(False), None),
+    "AdditiveAttention with masked queries and values": (additive_masked, 6),
 }
 BATCH = 3
 

@@ -1,5 +1,5 @@
-import { FleetError } from "../protocol/errors.ts";
-import { limits } from "../protocol/limits.ts";
+import { FleetError } from "../../protocol/errors.ts";
+import { limits } from "../../protocol/limits.ts";
 
 /** How the lines of a stream are written; the first good one fixes it. */
 export type LineForm =

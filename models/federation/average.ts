@@ -1,4 +1,4 @@
-import { createExactSum } from "../models/kernels/exact-sum.ts";
+import { createExactSum } from "../kernels/exact-sum.ts";
 
 /**
  * Federated averaging: w <- w + sum_k n_k (w_k - w) / sum_k n_k, in O(model) memory however many updates arrive. The sum is a fixed-point

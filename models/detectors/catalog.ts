@@ -1,0 +1,48 @@
+import { FleetError } from "../../protocol/errors.ts";
+import { type DetectorSpec, detectorNames } from "../../protocol/task.ts";
+import type { DetectorKind } from "./kind.ts";
+
+export type DetectorName = (typeof detectorNames)[number];
+
+/** Loaded when it is asked for: an agent runs one kind. */
+const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
+  "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
+  "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
+  "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
+  "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
+};
+
+export { detectorNames };
+
+export function kindOf(name: DetectorName): Promise<DetectorKind> {
+  return kinds[name]();
+}
+
+/** The hyperparameters of a spec, defaults filled in. Throws BAD_INPUT for one that the kind does not have, or beyond its limits. */
+export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<string, number> {
+  const known = kind.hyperparameters;
+  const tuned = Object.fromEntries(Object.entries(known).map(([key, { default: value }]) => [key, value]));
+  for (const [key, value] of Object.entries(spec.options)) {
+    const limits = known[key];
+    if (!limits) {
+      const names = Object.keys(known).join(", ") || "none";
+      throw new FleetError("BAD_INPUT", `${spec.name} has no hyperparameter "${key}"; it has ${names}`);
+    }
+    const { least, most, real } = limits;
+    if (!(value >= least && value <= most) || !(real || Number.isInteger(value))) {
+      const what = real ? "a number" : "a whole number";
+      throw new FleetError(
+        "BAD_INPUT",
+        `${key} of ${spec.name} is ${value}; give ${what} from ${least} to ${most}`,
+      );
+    }
+    tuned[key] = value;
+  }
+  return tuned;
+}
+
+/** What the first version of a task carries beside the weights. */
+export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
+  const kind = await kindOf(spec.name);
+  return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
+}

@@ -1,0 +1,56 @@
+import { forecastWindows } from "../data/windows.ts";
+import type { Model } from "../engine/compile.ts";
+import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
+import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
+
+/** A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. */
+export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
+  const model = await compileNetwork(options);
+  const { spec } = options;
+  const { window } = spec;
+  const windows = (parts: readonly ScaledPart[], stride: number) =>
+    joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
+  return {
+    layout: model.layout,
+    weights: () => model.weights(),
+    setWeights: (flat) => model.setWeights(flat),
+    samples: (parts) => windows(parts, spec.stride).count,
+    train: (parts, options) => fitNetwork(model, windows(parts, spec.stride), options),
+    loss: (parts) => meanLoss(model, windows(parts, window)),
+    residuals: model.inputShape.at(-1)!,
+    stream: () => forecastStream(model),
+    dispose: () => model.dispose(),
+  };
+}
+
+/** What the forecast made one row earlier was wrong by. */
+function forecastStream(model: Model): ResidualStream {
+  const channels = model.inputShape.at(-1)!;
+  const stepper = model.stepper();
+  const residual = new Float32Array(channels);
+  const forecast = new Float32Array(channels).fill(Number.NaN);
+  const stateSize = channels + stepper.state().length;
+  return {
+    stateSize,
+    push(row, target) {
+      for (let c = 0; c < channels; c++) residual[c] = target[c]! - forecast[c]!;
+      forecast.set(stepper.step(row));
+      return residual;
+    },
+    state() {
+      const state = new Float32Array(stateSize);
+      state.set(forecast);
+      state.set(stepper.state(), channels);
+      return state;
+    },
+    restore(state) {
+      forecast.set(state.subarray(0, channels));
+      stepper.setState(state.slice(channels));
+    },
+    reset() {
+      forecast.fill(Number.NaN);
+      stepper.reset();
+    },
+    dispose: () => stepper.dispose(),
+  };
+}

@@ -1,0 +1,134 @@
+import { FleetError } from "../../protocol/errors.ts";
+import type { TrainingSpec } from "../../protocol/task.ts";
+import type { Detector, Recent } from "../detectors/detector.ts";
+import { openAverage } from "../federation/average.ts";
+
+/**
+ * How the devices of a set come by their weights. local: each from its own data alone. central: one model from all data in one place. fedavg: rounds of
+ * averaging, as a coordinator makes them. finetune: the fleet's model trained on a little more by each device, which keeps its local one where that is
+ * better on its held-back data.
+ */
+export const arms = ["local", "central", "fedavg", "finetune"] as const;
+export type Arm = (typeof arms)[number];
+
+export interface ArmsOptions {
+  /** Opened once: its weights are set and read for each device in turn. */
+  readonly detector: Detector;
+  readonly training: TrainingSpec;
+  readonly rounds: number;
+  readonly seed: number;
+  readonly devices: readonly Recent[];
+  readonly arms: readonly Arm[];
+  readonly signal?: AbortSignal;
+  /** After each device's part of a round. */
+  readonly onProgress?: (done: { readonly arm: Arm; readonly trained: number; readonly of: number }) => void;
+}
+
+export interface ArmResult {
+  readonly arm: Arm;
+  /** One for each device; the same array for all where they share a model; null where a device has too little data for a model of its own. */
+  readonly weights: readonly (Float32Array | null)[];
+  /** Where a device kept its local model. */
+  readonly fellBack: readonly boolean[];
+}
+
+/** Epochs of fine-tuning, in rounds' worth, and its part of the learning rate: enough to fit in, too little to forget the fleet. */
+const FINE_TUNING = { rounds: 1, rate: 1 / 3 };
+
+/**
+ * Trains every arm from the same first weights, with as many epochs in all. The same options give the same bits. Kinds that learn by sums need one pass, and
+ * fine-tuning one is training it locally: `rounds: 1` and no finetune arm say so.
+ */
+export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
+  const { detector, training, rounds, devices, seed, onProgress } = options;
+  const first = detector.weights();
+  const everyone = devices.map(() => false);
+  const wanted = (arm: Arm) => options.arms.includes(arm);
+  const trainOne = async (
+    arm: Arm,
+    from: Float32Array,
+    data: Recent | readonly Recent[],
+    change: Partial<TrainingSpec>,
+    seed: number,
+  ) => {
+    detector.setWeights(from);
+    trained++;
+    try {
+      const { samples } = await detector.train(data, {
+        training: { ...training, ...change },
+        seed,
+        ...(options.signal && { signal: options.signal }),
+      });
+      return { weights: detector.weights(), samples };
+    } catch (error) {
+      // A round goes on without a device that has too little data, here as in a fleet.
+      if (error instanceof FleetError && error.code === "UNAVAILABLE") return null;
+      throw error;
+    } finally {
+      onProgress?.({ arm, trained, of });
+    }
+  };
+  /** Each device and round draws its own order. */
+  const seedOf = (round: number, device: number) => (seed * 1_000_003 + round * 1009 + device) >>> 0;
+  const all = rounds * training.epochs;
+  let trained = 0;
+  const passes = {
+    local: devices.length,
+    central: 1,
+    fedavg: rounds * devices.length,
+    finetune: devices.length,
+  };
+  const needed = new Set<Arm>(options.arms);
+  if (wanted("finetune")) needed.add("local").add("fedavg");
+  const of = [...needed].reduce((sum, arm) => sum + passes[arm], 0);
+
+  const local: (Float32Array | null)[] = [];
+  if (needed.has("local")) {
+    for (const [d, data] of devices.entries()) {
+      const own = await trainOne("local", first, data, { epochs: all }, seedOf(0, d));
+      local.push(own?.weights ?? null);
+    }
+  }
+  const results: ArmResult[] = [];
+  if (wanted("local")) results.push({ arm: "local", weights: local, fellBack: everyone });
+  if (wanted("central")) {
+    const one = await trainOne("central", first, devices, { epochs: all }, seedOf(0, 0));
+    results.push({ arm: "central", weights: devices.map(() => one?.weights ?? null), fellBack: everyone });
+  }
+  let fleet = first;
+  if (needed.has("fedavg")) {
+    for (let round = 0; round < rounds; round++) {
+      const average = await openAverage(first.length);
+      for (const [d, data] of devices.entries()) {
+        const update = await trainOne("fedavg", fleet, data, {}, seedOf(round, d));
+        if (update === null) continue;
+        const delta = update.weights.map((w, i) => w - fleet[i]!);
+        average.add(delta, update.samples);
+      }
+      if (average.updates > 0) fleet = average.apply(fleet);
+    }
+  }
+  if (wanted("fedavg"))
+    results.push({ arm: "fedavg", weights: devices.map(() => fleet), fellBack: everyone });
+  if (wanted("finetune")) {
+    const change = {
+      epochs: training.epochs * FINE_TUNING.rounds,
+      learningRate: training.learningRate * FINE_TUNING.rate,
+    };
+    const lossOf = (weights: Float32Array, data: Recent) => {
+      detector.setWeights(weights);
+      return detector.heldBackLoss(data);
+    };
+    const weights: Float32Array[] = [];
+    const fellBack: boolean[] = [];
+    for (const [d, data] of devices.entries()) {
+      const tuned = (await trainOne("finetune", fleet, data, change, seedOf(rounds, d)))?.weights ?? fleet;
+      const own = local[d] ?? null;
+      const back = own !== null && lossOf(own, data) < lossOf(tuned, data);
+      weights.push(back ? own : tuned);
+      fellBack.push(back);
+    }
+    results.push({ arm: "finetune", weights, fellBack });
+  }
+  return results;
+}

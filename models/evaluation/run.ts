@@ -1,0 +1,243 @@
+import { FleetError } from "../../protocol/errors.ts";
+import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { DataSet, DeviceData } from "../data/device-set.ts";
+import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
+import { splitInTime } from "../data/windows.ts";
+import { blueprintFor, kindOf } from "../detectors/catalog.ts";
+import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
+import { openDetector, warmUpRows } from "../detectors/open.ts";
+import { type Arm, trainArms } from "./arms.ts";
+import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
+import type { VusOptions } from "./vus.ts";
+
+/** What is judged on one set: one detector from one seed. */
+export interface RunOptions {
+  readonly set: DataSet;
+  readonly detector: DetectorSpec;
+  readonly training: TrainingSpec;
+  readonly alarm: AlarmSpec;
+  readonly rounds: number;
+  readonly arms: readonly Arm[];
+  readonly seed: number;
+  readonly vus?: VusOptions;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: { readonly arm: Arm; readonly trained: number; readonly of: number }) => void;
+  /** The scores behind a line, for plots; the buffers are the receiver's. */
+  readonly onScores?: (scored: Scored) => void;
+}
+
+/** One line of a table: a device, or `macro` for their mean, or `pooled` for all their rows together. */
+export interface RunRow {
+  readonly data: string;
+  readonly detector: string;
+  readonly arm: Arm | "none";
+  readonly seed: number;
+  readonly device: string;
+  readonly evaluation: Evaluation;
+  /** The device kept its local model. */
+  readonly fellBack: boolean;
+}
+
+/** The scores of one device's test rows, with what they were judged by. */
+export interface Scored {
+  readonly detector: string;
+  readonly arm: Arm;
+  readonly seed: number;
+  readonly device: string;
+  readonly scores: Float64Array;
+  readonly threshold: number;
+  readonly labels: Uint8Array;
+  /** (rows, terms): what each channel made of each row's score. */
+  readonly contributions: Float32Array;
+  readonly terms: number;
+}
+
+interface LoadedDevice {
+  readonly device: string;
+  readonly judged: boolean;
+  readonly data: DeviceData;
+  readonly train: Recent;
+}
+
+/**
+ * Trains every arm on the training parts, sets each device's threshold on its held-back normal rows, and only then reads the labels. Deterministic for a seed. A
+ * device with too little data for a model of its own has no local line.
+ */
+export async function run(options: RunOptions): Promise<RunRow[]> {
+  const { set, alarm, arms, rounds, training, seed, signal } = options;
+  const kind = await kindOf(options.detector.name);
+  const devices: LoadedDevice[] = [];
+  for (const { device, judged, load } of set.devices) {
+    const data = await load();
+    devices.push({ device, judged, data, train: data.train });
+  }
+  const detector = await openFor(devices, options);
+  try {
+    const once = kind.learns === "by sums";
+    const results = await trainArms({
+      detector,
+      training,
+      rounds: once ? 1 : rounds,
+      seed,
+      devices: devices.map(({ train }) => train),
+      arms: once ? arms.filter((arm) => arm !== "finetune") : arms,
+      ...(signal && { signal }),
+      ...(options.onProgress && { onProgress: options.onProgress }),
+    });
+    const rows: RunRow[] = [];
+    for (const { arm, weights, fellBack } of results) {
+      const line = (device: string, evaluation: Evaluation, fellBack = false): RunRow => ({
+        data: set.name,
+        detector: options.detector.name,
+        arm,
+        seed,
+        device,
+        evaluation,
+        fellBack,
+      });
+      const scored: Scored[] = [];
+      for (const [d, { device, judged, data, train }] of devices.entries()) {
+        const own = weights[d];
+        if (!judged || !own) continue;
+        detector.setWeights(own);
+        const calibration = detector.calibrate(train, alarm);
+        const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
+        const one = { ...judgedScores, detector: options.detector.name, arm, seed };
+        if (set.judging === "device") rows.push(line(device, judge(one, data, options), fellBack[d]));
+        else scored.push(one);
+        options.onScores?.(one);
+      }
+      if (set.judging === "pooled") rows.push(line("pooled", judgePooled(scored, options)));
+      else
+        rows.push(
+          line("macro", macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation))),
+        );
+    }
+    return rows;
+  } finally {
+    detector.dispose();
+  }
+}
+
+/** What guessing and what one alarm without end get on the same labels: every table has them. */
+export async function baselines({
+  set,
+  seed,
+  vus,
+}: Pick<RunOptions, "set" | "seed" | "vus">): Promise<RunRow[]> {
+  const labelled: { device: string; labels: Uint8Array; rateHz?: number | undefined }[] = [];
+  for (const { device, judged, load } of set.devices) {
+    if (!judged) continue;
+    const { labels, test } = await load();
+    labelled.push({ device, labels: labels ?? new Uint8Array(test.rows), rateHz: test.rateHz ?? set.rateHz });
+  }
+  const judgements = [
+    { detector: "random", of: (o: (typeof labelled)[number]) => randomRow({ ...o, vus, seed }) },
+    { detector: "always-alarm", of: (o: (typeof labelled)[number]) => alwaysAlarmRow({ ...o, vus }) },
+  ];
+  return judgements.flatMap(({ detector, of }) => {
+    const row = (device: string, evaluation: Evaluation): RunRow => ({
+      data: set.name,
+      detector,
+      arm: "none",
+      seed,
+      device,
+      evaluation,
+      fellBack: false,
+    });
+    if (set.judging === "pooled") {
+      const labels = joinedBytes(labelled.map(({ labels }) => labels));
+      return [row("pooled", of({ device: "pooled", labels }))];
+    }
+    const each = labelled.map((one) => row(one.device, of(one)));
+    return [...each, row("macro", macroAverage(each.map(({ evaluation }) => evaluation)))];
+  });
+}
+
+async function openFor(devices: readonly LoadedDevice[], options: RunOptions): Promise<Detector> {
+  const { detector: spec, training, seed } = options;
+  const channels = devices[0]?.train.channels;
+  if (channels === undefined) throw new FleetError("BAD_INPUT", "the data set has no devices");
+  const other = devices.find(({ train }) => train.channels !== channels);
+  if (other) {
+    throw new FleetError(
+      "BAD_INPUT",
+      `${other.device} has ${other.train.channels} channels, ${devices[0]!.device} has ${channels}; devices that learn together need the same ones`,
+    );
+  }
+  const statistics =
+    spec.scaling === "federated"
+      ? mergeStatistics(
+          devices.map(({ device, train }) => {
+            const range = splitInTime(train.rows, spec.heldBack).train;
+            return [device, encodeStatistics(seriesStatistics(train, range))] as const;
+          }),
+        )
+      : null;
+  const topology = JSON.stringify(await blueprintFor(spec, channels));
+  return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
+}
+
+interface ScoreOptions {
+  readonly detector: Detector;
+  readonly calibration: Calibration;
+  readonly alarm: AlarmSpec;
+  readonly data: DeviceData;
+  readonly device: string;
+}
+
+/** As an agent would: the stream has seen the end of the training rows before the first test row comes. */
+function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions) {
+  const { train, test } = data;
+  const { channels } = train;
+  const scorer = detector.scorer(calibration, alarm.smooth);
+  for (let i = Math.max(0, train.rows - warmUpRows(detector.spec, alarm.smooth)); i < train.rows; i++) {
+    scorer.push(train.values.subarray(i * channels, (i + 1) * channels));
+  }
+  const terms = scorer.contributions.length;
+  const contributions = new Float32Array(test.rows * terms);
+  const scores = new Float64Array(test.rows);
+  for (let i = 0; i < test.rows; i++) {
+    scores[i] = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
+    contributions.set(scorer.contributions, i * terms);
+  }
+  const labels = data.labels ?? new Uint8Array(test.rows);
+  return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
+}
+
+function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions): Evaluation {
+  const { scores, labels, threshold, contributions, terms } = scored;
+  const { k, n } = alarm;
+  const explained =
+    data.rootCauses && terms === data.test.channels
+      ? { contributions, channels: terms, events: data.rootCauses }
+      : undefined;
+  return evaluateScores({
+    scores,
+    labels,
+    rule: { threshold, k, n },
+    rateHz: data.test.rateHz ?? set.rateHz,
+    vus,
+    explained,
+  });
+}
+
+/** Scores of different devices are comparable as multiples of their thresholds. */
+function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions): Evaluation {
+  const scores = new Float64Array(scored.reduce((sum, one) => sum + one.scores.length, 0));
+  let at = 0;
+  for (const one of scored) {
+    scores.set(
+      one.scores.map((score) => score / one.threshold),
+      at,
+    );
+    at += one.scores.length;
+  }
+  const { k, n } = alarm;
+  const labels = joinedBytes(scored.map(({ labels }) => labels));
+  return evaluateScores({ scores, labels, rule: { threshold: 1, k, n }, rateHz: set.rateHz, vus });
+}
+
+function joinedBytes(parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}

@@ -1,0 +1,1 @@
+export function lowerSimd(wasm: Uint8Array): Uint8Array;
