@@ -71,7 +71,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   const fitOn = ({ series, train }: Cut): Scaler => {
     if (kind.scaling === "none") return identityScaler(channels, spec.clip);
     const statistics = federated ?? seriesStatistics(series, train);
-    return fitScaler(statistics, { clip: spec.clip, sigmaFloor: floors.channel });
+    return fitScaler(statistics, { clip: spec.clip, sigmaFloor: spec.sigmaFloor });
   };
   const scaled = (cut: Cut) => {
     const { series, train, heldBack } = cut;
@@ -154,7 +154,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   }
 
   function* scoresOf(stretch: Stretch, sigma: Float64Array): Generator<number> {
-    const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
+    const scorer = residualScorer({ sigma, sigmaFloor: floors.residual, clip: spec.residualClip });
     for (const residual of levelledRows(stretch, sigma)) yield scorer.score(residual);
   }
 
