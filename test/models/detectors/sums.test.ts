@@ -1,10 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { makeFirstVersion } from "../../../coordinator/first-version.ts";
+import { maxChange } from "../../../coordinator/gate.ts";
 import { blueprintFor, kindOf, tunedOptions } from "../../../models/detectors/catalog.ts";
 import type { Estimator, ScaledPart } from "../../../models/detectors/kind.ts";
 import { openDetector } from "../../../models/detectors/open.ts";
 import { normalOfT } from "../../../models/detectors/t-test.ts";
 import { createRandom } from "../../../models/engine/random.ts";
-import { DetectorSpec, TrainingSpec } from "../../../protocol/task.ts";
+import { decodeFrame, sameLayout, type VersionHeader } from "../../../protocol/frame.ts";
+import { DetectorSpec, TaskSpec, TrainingSpec } from "../../../protocol/task.ts";
 
 const names = ["ewma-z", "mahalanobis", "pca", "t-test", "var", "z-test"] as const;
 type Name = (typeof names)[number];
@@ -180,6 +183,86 @@ describe("detectors that learn by sums", () => {
       expect(cut.state()).toEqual(estimator.stream().state());
     },
   );
+
+  it("var and pca - the stream's residuals give the loss of the batch", async () => {
+    const channels = 4;
+    const values = mixed(500, channels, 8);
+    const losses: Partial<Record<Name, (meanSquare: number) => number>> = {
+      var: (meanSquare) => meanSquare,
+      pca: (meanSquare) => meanSquare / 2,
+    };
+    for (const [name, lossOf] of Object.entries(losses)) {
+      const estimator = await open(name as Name, channels);
+      const loss = await estimator.train([part(values, channels)], { training, seed: 1 });
+      const squares = [...residualsOf(estimator, values, channels)].filter((r) => !Number.isNaN(r));
+      const meanSquare = squares.reduce((sum, r) => sum + r * r, 0) / squares.length;
+      expect(squares.length).toBe(estimator.samples([part(values, channels)]) * channels);
+      expect(lossOf(meanSquare) / loss).toBeCloseTo(1, 6);
+    }
+  });
+
+  it.each(names)("%s - travels as a version, and an update passes the coordinator's gate", async (name) => {
+    const task = TaskSpec.parse({ detector: { name } });
+    const { header, weights } = decodeFrame(await makeFirstVersion(task, 38, null));
+    const detector = await openDetector({
+      spec: task.detector,
+      topology: (header as VersionHeader).topology,
+      channels: 38,
+      seed: 0,
+      statistics: null,
+    });
+    expect(sameLayout(detector.layout, header.layout)).toBe(true);
+    expect(weights).toEqual(detector.weights());
+    const values = mixed(300, 38, 1).map((x) => 100 * x);
+    const { loss, heldBackLoss } = await detector.train(
+      { values, rows: 300, channels: 38 },
+      { training, seed: 1 },
+    );
+    expect(Math.abs(loss) + Math.abs(heldBackLoss)).toBeLessThan(1e6);
+    const changes = detector.weights().map((w, i) => Math.abs(w - weights[i]!));
+    expect(Math.max(...changes)).toBeGreaterThan(0);
+    expect(Math.max(...changes)).toBeLessThan(maxChange);
+  });
+
+  it("mahalanobis and pca - residuals are divided by their usual size on held-back data, unless told otherwise", async () => {
+    const recent = { values: mixed(2000, 3, 1), rows: 2000, channels: 3 };
+    for (const name of ["mahalanobis", "pca"] as const) {
+      const sigmaOf = async (options: Record<string, number>) => {
+        const spec = DetectorSpec.parse({ name, options });
+        const topology = JSON.stringify(await blueprintFor(spec, 3));
+        const detector = await openDetector({ spec, topology, channels: 3, seed: 1, statistics: null });
+        await detector.train(recent, { training, seed: 1 });
+        return detector.calibrate(recent, { quantile: 0.99, smooth: 1 }).sigma;
+      };
+      expect(await sigmaOf({ normalized: 0 })).toEqual([1, 1, 1]);
+      for (const sigma of await sigmaOf({})) expect(Math.abs(sigma - 1)).toBeGreaterThan(1e-3);
+    }
+  });
+
+  it("sigmaFloor and residualClip of the task bound what a channel that never moved can do", async () => {
+    const values = mixed(1000, 3, 1).map((x, i) => (i % 3 === 0 ? 10 : x));
+    const recent = { values, rows: 1000, channels: 3 };
+    const partOf = async (more: object) => {
+      const spec = DetectorSpec.parse({
+        name: "z-test",
+        options: { rows: 1 },
+        adaptRows: 0,
+        clip: 1000,
+        ...more,
+      });
+      const topology = JSON.stringify(await blueprintFor(spec, 3));
+      const detector = await openDetector({ spec, topology, channels: 3, seed: 1, statistics: null });
+      await detector.train(recent, { training, seed: 1 });
+      const scorer = detector.scorer(detector.calibrate(recent, { quantile: 0.99, smooth: 1 }), 1);
+      scorer.push(Float32Array.of(11, 0, 0));
+      return scorer.contributions[0]!;
+    };
+    // 1 is a tenth of the channel's size: one sigma of the scaler, ten of the history's floor, a hundred of the residual's.
+    expect(await partOf({ residualClip: 1e12 })).toBeCloseTo(1e4, 1);
+    expect(await partOf({})).toBe(1000);
+    expect(await partOf({ residualClip: 50 })).toBe(50);
+    expect(await partOf({ residualClip: 1e12, sigmaFloor: 1 })).toBeCloseTo(100, 3);
+  });
 
   it("two series are two: no sample of var reaches from one into the next", async () => {
     const [a, b] = [mixed(50, 2, 1), mixed(60, 2, 2)];
