@@ -90,7 +90,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     layout: estimator.layout,
     weights: () => estimator.weights(),
     setWeights: (flat) => estimator.setWeights(flat),
-    async train(data, { training, seed, signal, onProgress }: TrainOptions) {
+    async train(data, { training, personal, seed, signal, onProgress }: TrainOptions) {
       const parts = split(data).map(scaled);
       const train = parts.map((part) => part.train);
       const heldBackLoss = estimator.loss(parts.map(({ heldBack }) => heldBack));
@@ -98,6 +98,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const loss = await estimator.train(train, {
         training,
         seed,
+        ...(personal === undefined ? {} : { personal }),
         ...(signal === undefined ? {} : { signal }),
         onEpoch: ({ epoch, loss }) => onProgress?.({ epoch, epochs, loss }),
       });

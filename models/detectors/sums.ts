@@ -33,7 +33,13 @@ const TURN_MS = 50;
  * An estimator whose array is the mean of some terms over the samples. Averaged over devices, weighted by samples, it is what all samples in one place would
  * have given, up to float32: sums add. What is made of the array is solved for when it is first asked for.
  */
-export function openBySums<Learned>(options: EstimatorOptions, sums: Sums<Learned>): Estimator {
+export function openBySums<Learned>(
+  options: EstimatorOptions,
+  sums: Sums<Learned>,
+): Estimator & {
+  /** What follows from the present sums. */
+  learned(): Learned;
+} {
   const { channels } = Blueprint.parse(options.blueprint);
   if (channels !== options.channels) {
     throw new FleetError(
@@ -44,7 +50,7 @@ export function openBySums<Learned>(options: EstimatorOptions, sums: Sums<Learne
   const size = layoutSize(sums.layout);
   let weights = sums.prior.slice();
   let learned: Learned | undefined;
-  const solved = () => {
+  const solved = (): Learned => {
     learned ??= sums.solve(Float64Array.from(weights));
     return learned;
   };
@@ -60,6 +66,7 @@ export function openBySums<Learned>(options: EstimatorOptions, sums: Sums<Learne
     return sum / samples(parts);
   };
   return {
+    learned: solved,
     layout: sums.layout,
     weights: () => weights.slice(),
     setWeights(flat) {

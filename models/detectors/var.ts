@@ -39,16 +39,20 @@ export const vectorAutoregression: DetectorKind = {
       "mean over rows of v v', v = (1, the row, the one before it, ..., the one `lags` before it) in z-scores, upper triangle row by row",
     );
   },
-  open: async (options) => openBySums(options, regressionSums(options)),
+  open: async (options) => openRegression(options, options.tuned.lags!, options.tuned.ridge!),
 };
+
+/** A ridge regression of each row on the `lags` before it. */
+export function openRegression(options: EstimatorOptions, lags: number, ridge: number) {
+  return openBySums(options, regressionSums(options.channels, lags, ridge));
+}
 
 /** (channels, 1 + lags * channels), row-major: forecast = coefficients (1, last row, the one before it, ...). */
 interface Regression {
   readonly coefficients: Float64Array;
 }
 
-function regressionSums({ channels, tuned }: EstimatorOptions): Sums<Regression> {
-  const lags = tuned.lags!;
+function regressionSums(channels: number, lags: number, ridge: number): Sums<Regression> {
   const sums = products(channels * (lags + 1));
   const v = new Float64Array(sums.size);
   v[0] = 1;
@@ -67,7 +71,7 @@ function regressionSums({ channels, tuned }: EstimatorOptions): Sums<Regression>
       }
       sums.add(v, total);
     },
-    solve: (means) => ({ coefficients: regress(sums, means, { channels, inputs, ridge: tuned.ridge! }) }),
+    solve: (means) => ({ coefficients: regress(sums, means, { channels, inputs, ridge }) }),
     loss({ coefficients }, values, at) {
       for (let lag = 1; lag <= lags; lag++) {
         const from = at - lag * channels;
