@@ -40,6 +40,11 @@ export const detectorNames = [
   "gru-forecaster",
   "lstm-forecaster",
   "rnn-forecaster",
+  "tcn-forecaster",
+  "lstm-autoencoder",
+  "cnn-autoencoder",
+  "mlp-autoencoder",
+  "attention",
 ] as const;
 
 /** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */

@@ -9,6 +9,11 @@ const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
   "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
+  "tcn-forecaster": async () => (await import("./tcn-forecaster.ts")).tcnForecaster,
+  "lstm-autoencoder": async () => (await import("./lstm-autoencoder.ts")).lstmAutoencoder,
+  "cnn-autoencoder": async () => (await import("./cnn-autoencoder.ts")).cnnAutoencoder,
+  "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
+  attention: async () => (await import("./attention.ts")).attention,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
 };
 

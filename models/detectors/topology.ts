@@ -67,19 +67,7 @@ export const LINEAR_ROWS = 3;
  * Source: the autoregressive component of LSTNet (Lai et al. 2018, arXiv 1703.07015, section 3.6).
  */
 export function forecastHead(g: Graph, rows: string, features: string, channels: number): string {
-  const linear = g.layer(
-    "Conv1D",
-    "linear",
-    {
-      filters: channels,
-      kernel_size: [LINEAR_ROWS],
-      padding: "causal",
-      activation: "linear",
-      use_bias: true,
-      kernel_initializer: zeros,
-    },
-    rows,
-  );
+  const linear = linearPart(g, rows, channels);
   const rest = g.layer(
     "Dense",
     "forecast",
@@ -89,4 +77,17 @@ export function forecastHead(g: Graph, rows: string, features: string, channels:
   return g.layer("Add", "next", {}, rows, linear, rest);
 }
 
-const zeros = { class_name: "Zeros", config: {} } as const;
+/** What is linear in a row and the two before it, zero to begin with. */
+export function linearPart(g: Graph, rows: string, channels: number): string {
+  const config = {
+    filters: channels,
+    kernel_size: [LINEAR_ROWS],
+    padding: "causal",
+    activation: "linear",
+    use_bias: true,
+    kernel_initializer: zeros,
+  };
+  return g.layer("Conv1D", "linear", config, rows);
+}
+
+export const zeros = { class_name: "Zeros", config: {} } as const;

@@ -1,3 +1,4 @@
+import { FleetError } from "../../protocol/errors.ts";
 import { countOf, type Ends } from "./samples.ts";
 
 /** The outputs for any number of samples, in batches. x: (n, ...inputShape), one array an input. Throws BAD_SHAPE, NOT_FINITE. */
@@ -20,4 +21,21 @@ export function predict(
     });
   }
   return results;
+}
+
+/** The first output for one sample, where it stands in the arena. Nothing is allocated. Throws BAD_SHAPE, NOT_FINITE. */
+export function predictOne(
+  machine: Ends & { forward(batch: number, training: boolean): void },
+  x: Float32Array,
+): Float32Array {
+  const input = machine.inputs[0]!;
+  if (machine.inputs.length > 1 || x.length !== input.size)
+    throw new FleetError(
+      "BAD_SHAPE",
+      `one sample of ${x.length} values was given, the model takes ${machine.inputs.map(({ size }) => size).join(" and ")}`,
+    );
+  input.at(1).set(x);
+  machine.checkInput(1);
+  machine.forward(1, false);
+  return machine.outputs[0]!.at(1);
 }
