@@ -45,6 +45,8 @@ export const detectorNames = [
   "cnn-autoencoder",
   "mlp-autoencoder",
   "attention",
+  "cnn-classifier",
+  "layers-model",
 ] as const;
 
 /** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */
@@ -52,6 +54,11 @@ export const DetectorSpec = z.strictObject({
   name: z.enum(detectorNames).default("cnn-forecaster"),
   /** The kind's own hyperparameters, where they are not its defaults. */
   options: z.record(z.string().max(40), z.number()).default({}),
+  /**
+   * The network of a `layers-model`, LayersModel JSON. The task travels in control messages of 16 KiB, so it must leave room in one; the JSON is best written
+   * without spaces.
+   */
+  topology: z.string().max(12_000).optional(),
   /** Rows of one training window, and rows from one window's start to the next. */
   window: z.int().min(2).max(4096).default(32),
   stride: z.int().positive().max(4096).default(16),

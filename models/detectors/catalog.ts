@@ -14,6 +14,8 @@ const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "cnn-autoencoder": async () => (await import("./cnn-autoencoder.ts")).cnnAutoencoder,
   "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
   attention: async () => (await import("./attention.ts")).attention,
+  "cnn-classifier": async () => (await import("./cnn-classifier.ts")).cnnClassifier,
+  "layers-model": async () => (await import("./layers-model.ts")).layersModel,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
 };
 
@@ -49,5 +51,10 @@ export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<str
 /** What the first version of a task carries beside the weights. */
 export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
   const kind = await kindOf(spec.name);
+  if (spec.topology !== undefined && spec.name !== "layers-model")
+    throw new FleetError(
+      "BAD_INPUT",
+      `${spec.name} makes its own network; a topology goes with the detector layers-model`,
+    );
   return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
 }

@@ -1,6 +1,6 @@
 import type { DetectorKind } from "./kind.ts";
 import { openReconstruction } from "./reconstruction.ts";
-import { graph } from "./topology.ts";
+import { aboutMean, centred, graph } from "./topology.ts";
 
 export const cnnAutoencoder: DetectorKind = {
   title: "squeezes a window with strided convolutions and widens it again, all channels at once",
@@ -34,6 +34,7 @@ export const cnnAutoencoder: DetectorKind = {
       about: "rows that each convolution sees",
       source: "chosen on SMD's training data, within 50 us a row",
     },
+    centred,
   },
   blueprint({ channels, spec, tuned }) {
     const { window } = spec;
@@ -46,13 +47,16 @@ export const cnnAutoencoder: DetectorKind = {
         from,
       );
     const rows = g.input("rows", [window, channels]);
-    const halves = layer("Conv1D", "halves", rows, tuned.filters!, "relu");
-    const code = layer("Conv1D", "code", halves, tuned.code!, "relu");
-    const back = layer("Conv1DTranspose", "halves_back", code, tuned.filters!, "relu");
-    const wide = layer("Conv1DTranspose", "rows_back", back, channels, "linear");
-    // A window that is no multiple of four comes back longer; its last rows are kept.
-    const more = 4 * Math.ceil(Math.ceil(window / 2) / 2) - window;
-    return g.topology(more === 0 ? wide : g.layer("Cropping1D", "window", { cropping: [more, 0] }, wide));
+    const network = (from: string) => {
+      const halves = layer("Conv1D", "halves", from, tuned.filters!, "relu");
+      const code = layer("Conv1D", "code", halves, tuned.code!, "relu");
+      const back = layer("Conv1DTranspose", "halves_back", code, tuned.filters!, "relu");
+      const wide = layer("Conv1DTranspose", "rows_back", back, channels, "linear");
+      // A window that is no multiple of four comes back longer; its last rows are kept.
+      const more = 4 * Math.ceil(Math.ceil(window / 2) / 2) - window;
+      return more === 0 ? wide : g.layer("Cropping1D", "window", { cropping: [more, 0] }, wide);
+    };
+    return g.topology(tuned.centred ? aboutMean(g, rows, window, network) : network(rows));
   },
   open: (options) => openReconstruction(options),
 };

@@ -5,17 +5,21 @@ import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
 
 /** A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
-  const model = await compileNetwork(options);
-  const { spec } = options;
-  const { window } = spec;
+  return forecaster(await compileNetwork(options), options.spec);
+}
+
+export function forecaster(
+  model: Model,
+  { window, stride }: { readonly window: number; readonly stride: number },
+): Estimator {
   const windows = (parts: readonly ScaledPart[], stride: number) =>
     joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
   return {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
-    samples: (parts) => windows(parts, spec.stride).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, spec.stride), options),
+    samples: (parts) => windows(parts, stride).count,
+    train: (parts, options) => fitNetwork(model, windows(parts, stride), options),
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: model.inputShape.at(-1)!,
     stream: () => forecastStream(model),

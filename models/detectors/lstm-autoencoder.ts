@@ -1,6 +1,6 @@
 import type { DetectorKind } from "./kind.ts";
 import { openReconstruction } from "./reconstruction.ts";
-import { graph } from "./topology.ts";
+import { aboutMean, centred, graph } from "./topology.ts";
 
 export const lstmAutoencoder: DetectorKind = {
   title: "reads a window into one vector and writes it out again, both with long short-term memory",
@@ -19,10 +19,12 @@ export const lstmAutoencoder: DetectorKind = {
       source: "chosen on SMD's training data, within 50 us a row",
       search: [16, 24, 32],
     },
+    centred,
   },
   blueprint({ channels, spec, tuned }) {
+    const { window } = spec;
     const g = graph(spec.name);
-    const rows = g.input("rows", [spec.window, channels]);
+    const rows = g.input("rows", [window, channels]);
     const memory = (name: string, from: string, every: boolean) =>
       g.layer(
         "LSTM",
@@ -37,11 +39,17 @@ export const lstmAutoencoder: DetectorKind = {
         },
         from,
       );
-    const vector = memory("encoder", rows, false);
-    const decoded = memory("decoder", g.layer("RepeatVector", "vector", { n: spec.window }, vector), true);
-    return g.topology(
-      g.layer("Dense", "rows_back", { units: channels, activation: "linear", use_bias: true }, decoded),
-    );
+    const network = (from: string) => {
+      const vector = memory("encoder", from, false);
+      const decoded = memory("decoder", g.layer("RepeatVector", "vector", { n: window }, vector), true);
+      return g.layer(
+        "Dense",
+        "rows_back",
+        { units: channels, activation: "linear", use_bias: true },
+        decoded,
+      );
+    };
+    return g.topology(tuned.centred ? aboutMean(g, rows, window, network) : network(rows));
   },
   open: (options) => openReconstruction(options, { reversed: true }),
 };

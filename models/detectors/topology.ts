@@ -1,3 +1,5 @@
+import type { Hyperparameter } from "./kind.ts";
+
 /** A functional network in the LayersModel JSON form that tfjs and Keras write. */
 export interface Topology {
   readonly class_name: "Functional";
@@ -89,5 +91,31 @@ export function linearPart(g: Graph, rows: string, channels: number): string {
   };
   return g.layer("Conv1D", "linear", config, rows);
 }
+
+/**
+ * A network that sees how far each row of a window is off the window's mean, and gives back rows about that mean: of a level that has moved, only the move is
+ * seen. Source: Kim et al. 2022 (RevIN), ICLR, without its division by the window's standard deviation, which would make noise of constants.
+ */
+export function aboutMean(
+  g: Graph,
+  rows: string,
+  window: number,
+  network: (centred: string) => string,
+): string {
+  const mean = g.layer("GlobalAveragePooling1D", "mean", {}, rows);
+  const level = g.layer("RepeatVector", "level", { n: window }, mean);
+  return g.layer("Add", "about_level", {}, network(g.layer("Subtract", "centred", {}, rows, level)), level);
+}
+
+/** Of kinds that may stand about their window's mean. */
+export const centred: Hyperparameter = {
+  default: 0,
+  least: 0,
+  most: 1,
+  about:
+    "1: rows are seen as they are off their window's mean, so that a moved level is seen only while it moves",
+  source: "Kim et al. 2022 (RevIN)",
+  search: [0, 1],
+};
 
 export const zeros = { class_name: "Zeros", config: {} } as const;
