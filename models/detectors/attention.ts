@@ -1,6 +1,6 @@
 import type { DetectorKind } from "./kind.ts";
 import { openMaskedReconstruction } from "./masked-reconstruction.ts";
-import { type Graph, graph, linearPart, zeros } from "./topology.ts";
+import { type Graph, graph, LINEAR_ROWS, linearPart, zeros } from "./topology.ts";
 
 export const attention: DetectorKind = {
   title:
@@ -71,21 +71,16 @@ export const attention: DetectorKind = {
       tokens = g.layer("Add", `dense${i}_sum`, {}, mixed, dense(`dense${i}`, wide, size!));
     }
     const rest = dense("rest", normal("norm", tokens), channels, { kernel_initializer: zeros });
-    const before = rowBefore(g, rows);
-    return g.topology(g.layer("Add", "row", {}, before, linearPart(g, before, channels), rest));
+    // A hidden row has the values of the row before it: "no change" to begin with, and what is linear in the three rows before it.
+    const seen = withoutMarks(g, rows);
+    const linear = linearPart(g, seen, channels, LINEAR_ROWS + 1);
+    return g.topology(g.layer("Add", "row", {}, seen, linear, rest));
   },
   open: openMaskedReconstruction,
 };
 
-/** The values of the row before each row, without the mark; zeros before the first. */
-function rowBefore(g: Graph, rows: string): string {
+function withoutMarks(g: Graph, rows: string): string {
   const turned = g.layer("Permute", "channels_first", { dims: [2, 1] }, rows);
-  const values = g.layer(
-    "Permute",
-    "values",
-    { dims: [2, 1] },
-    g.layer("Cropping1D", "marks_off", { cropping: [0, 1] }, turned),
-  );
-  const later = g.layer("ZeroPadding1D", "later", { padding: [1, 0] }, values);
-  return g.layer("Cropping1D", "row_before", { cropping: [0, 1] }, later);
+  const values = g.layer("Cropping1D", "marks_off", { cropping: [0, 1] }, turned);
+  return g.layer("Permute", "values", { dims: [2, 1] }, values);
 }

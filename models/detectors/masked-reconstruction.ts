@@ -8,7 +8,7 @@ import { hideRow, windowStream } from "./window-stream.ts";
 const HIDING_STREAM = 2 ** 21;
 
 /**
- * A network that fills in what is hidden: x: (batch, window, channels + 1), the last channel 1 where a row is hidden and its values are zeros, -> y: (batch,
+ * A network that fills in what is hidden: x: (batch, window, channels + 1), the last channel 1 where a row is hidden and has the values of the row before it, -> y: (batch,
  * window, channels). Only hidden rows count in the loss. While training the newest row and a share (`hidden`) of the others are hidden; to judge a row, that
  * row alone.
  */

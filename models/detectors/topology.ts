@@ -79,11 +79,11 @@ export function forecastHead(g: Graph, rows: string, features: string, channels:
   return g.layer("Add", "next", {}, rows, linear, rest);
 }
 
-/** What is linear in a row and the two before it, zero to begin with. */
-export function linearPart(g: Graph, rows: string, channels: number): string {
+/** What is linear in a row and those before it, zero to begin with. */
+export function linearPart(g: Graph, rows: string, channels: number, kernel: number = LINEAR_ROWS): string {
   const config = {
     filters: channels,
-    kernel_size: [LINEAR_ROWS],
+    kernel_size: [kernel],
     padding: "causal",
     activation: "linear",
     use_bias: true,

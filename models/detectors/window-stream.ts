@@ -16,9 +16,14 @@ export interface WindowStreamOptions {
   readonly at: number;
 }
 
-/** Of a window kind that is told which rows are hidden: a row's values, then 0, or zeros, then 1. */
+/**
+ * In a window whose rows are values, then a mark: hides the row that begins at `at`. Its values are those of the row before it (which may be hidden likewise;
+ * zeros where there is none), its mark 1.
+ */
 export function hideRow(rows: Float32Array, at: number, channels: number): void {
-  rows.fill(0, at, at + channels);
+  const width = channels + 1;
+  if (at >= width) rows.copyWithin(at, at - width, at - 1);
+  else rows.fill(0, at, at + channels);
   rows[at + channels] = 1;
 }
 

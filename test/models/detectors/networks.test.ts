@@ -168,9 +168,10 @@ describe("tcn-forecaster", () => {
     const changed = x.slice();
     changed[5 * channels]! += 3;
     const [was, is] = [model.predict(x), model.predict(changed)];
+    // Convolutions share sums among neighbouring rows, which leaves rounding errors.
     const differs = Array.from({ length: 40 }, (_, i) => {
       const row = [i * channels, (i + 1) * channels] as const;
-      return was.slice(...row).some((value, c) => value !== is.slice(...row)[c]);
+      return relativeError(was.slice(...row), is.slice(...row)) > 1e-4;
     });
     expect(differs.indexOf(true)).toBe(5);
     expect(differs.lastIndexOf(true)).toBe(5 + 28);
