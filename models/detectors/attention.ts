@@ -36,7 +36,7 @@ export const attention: DetectorKind = {
       search: [1, 2],
     },
     hidden: {
-      default: 0.15,
+      default: 0.05,
       least: 0,
       most: 0.9,
       real: true,
