@@ -16,8 +16,8 @@ export const attention: DetectorKind = {
       default: 24,
       least: 4,
       most: 128,
-      about: "numbers that stand for a row inside the network; a multiple of heads",
-      source: "chosen on SMD's training data, within 50 us a row",
+      about: "numbers that stand for a row inside the network",
+      source: "16 lose a little on held-back data of SMD, 32 gain less than they cost",
       search: [16, 24, 32],
     },
     heads: {
@@ -25,14 +25,14 @@ export const attention: DetectorKind = {
       least: 1,
       most: 8,
       about: "attention heads, size / heads numbers each",
-      source: "heads of about 10 numbers; narrower ones tell rows apart badly",
+      source: "four lose a little on held-back data of SMD",
     },
     layers: {
       default: 1,
       least: 1,
       most: 4,
       about: "blocks of attention and a dense layer",
-      source: "a second gains nothing on SMD's training data",
+      source: "a second gains nothing on held-back data of SMD",
       search: [1, 2],
     },
     hidden: {
@@ -41,8 +41,9 @@ export const attention: DetectorKind = {
       most: 0.9,
       real: true,
       about: "share of the rows before the newest that are hidden while training; the newest always is",
-      source: "Devlin et al. 2019, arXiv 1810.04805, and Zerveas et al. 2021, section 3.3",
-      search: [0, 0.15, 0.3],
+      source:
+        "Zerveas et al. 2021 and Devlin et al. 2019 (arXiv 1810.04805) hide 0.15, which on held-back data of SMD is as good as this; none is worse by a third",
+      search: [0, 0.05, 0.15],
     },
   },
   blueprint({ channels, spec, tuned }) {

@@ -7,7 +7,9 @@ import { graph } from "../../../models/detectors/topology.ts";
 import { compile } from "../../../models/engine/index.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import { auroc } from "../../../models/evaluation/ranking.ts";
-import { DetectorSpec, TrainingSpec } from "../../../protocol/task.ts";
+import { encode } from "../../../protocol/codec.ts";
+import { limits } from "../../../protocol/limits.ts";
+import { DetectorSpec, TaskSpec, TrainingSpec } from "../../../protocol/task.ts";
 import { randomFloats, relativeError } from "../engine/support.ts";
 import { channels, open, spec, trained, waves } from "./waves.ts";
 
@@ -301,8 +303,20 @@ describe("layers-model", () => {
     await expect(open(spec({ name: "layers-model", topology: "{" }))).rejects.toEqual(bad(/is no JSON/));
     const misplaced = spec({ name: "cnn-forecaster", topology: "{}" });
     await expect(open(misplaced)).rejects.toEqual(bad(/goes with the detector layers-model/));
-    expect(DetectorSpec.safeParse({ name: "layers-model", topology: "x".repeat(12_001) }).success).toBe(
-      false,
-    );
+  });
+
+  it("the longest topology fits into the control message that brings a task; a longer one is refused", () => {
+    const task = (length: number) =>
+      TaskSpec.safeParse({ detector: { name: "layers-model", topology: "x".repeat(length) } });
+    const version = { manifest: new Uint8Array(2048), signature: new Uint8Array(64) };
+    const want = {
+      kind: "want",
+      device: "d".repeat(64),
+      task: task(12_000).data,
+      version,
+      phase: "training",
+    };
+    expect(encode(want).length).toBeLessThanOrEqual(limits.controlBytes);
+    expect(task(12_001).success).toBe(false);
   });
 });
