@@ -1,6 +1,7 @@
 import type { DetectorKind } from "./kind.ts";
+import { linearHyperparameters } from "./linear-part.ts";
 import { openMaskedReconstruction } from "./masked-reconstruction.ts";
-import { type Graph, graph, LINEAR_ROWS, linearPart, zeros } from "./topology.ts";
+import { type Graph, graph, linearLayer, zeros } from "./topology.ts";
 
 export const attention: DetectorKind = {
   title:
@@ -12,6 +13,7 @@ export const attention: DetectorKind = {
   scaling: "channels",
   normalized: true,
   hyperparameters: {
+    ...linearHyperparameters,
     size: {
       default: 24,
       least: 4,
@@ -72,10 +74,11 @@ export const attention: DetectorKind = {
       tokens = g.layer("Add", `dense${i}_sum`, {}, mixed, dense(`dense${i}`, wide, size!));
     }
     const rest = dense("rest", normal("norm", tokens), channels, { kernel_initializer: zeros });
-    // A hidden row has the values of the row before it: "no change" to begin with, and what is linear in the three rows before it.
+    // A hidden row has the values of the row before it: "no change", and what is linear in the three rows before it.
     const seen = withoutMarks(g, rows);
-    const linear = linearPart(g, seen, channels, LINEAR_ROWS + 1);
-    return g.topology(g.layer("Add", "row", {}, seen, linear, rest));
+    const later = g.layer("ZeroPadding1D", "later", { padding: [1, 0] }, seen);
+    const before = g.layer("Cropping1D", "rows_before", { cropping: [0, 1] }, later);
+    return g.topology(g.layer("Add", "row", {}, seen, linearLayer(g, before, channels), rest));
   },
   open: openMaskedReconstruction,
 };

@@ -6,17 +6,23 @@ export type DetectorName = (typeof detectorNames)[number];
 
 /** Loaded when it is asked for: an agent runs one kind. */
 const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
-  "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
-  "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
-  "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
-  "tcn-forecaster": async () => (await import("./tcn-forecaster.ts")).tcnForecaster,
-  "lstm-autoencoder": async () => (await import("./lstm-autoencoder.ts")).lstmAutoencoder,
-  "cnn-autoencoder": async () => (await import("./cnn-autoencoder.ts")).cnnAutoencoder,
-  "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
   attention: async () => (await import("./attention.ts")).attention,
+  "cnn-autoencoder": async () => (await import("./cnn-autoencoder.ts")).cnnAutoencoder,
   "cnn-classifier": async () => (await import("./cnn-classifier.ts")).cnnClassifier,
+  "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
+  "ewma-z": async () => (await import("./ewma-z.ts")).ewmaZ,
+  "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
   "layers-model": async () => (await import("./layers-model.ts")).layersModel,
+  "lstm-autoencoder": async () => (await import("./lstm-autoencoder.ts")).lstmAutoencoder,
+  "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
+  mahalanobis: async () => (await import("./mahalanobis.ts")).mahalanobis,
+  "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
+  pca: async () => (await import("./pca.ts")).pca,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
+  "t-test": async () => (await import("./t-test.ts")).tTest,
+  "tcn-forecaster": async () => (await import("./tcn-forecaster.ts")).tcnForecaster,
+  var: async () => (await import("./var.ts")).vectorAutoregression,
+  "z-test": async () => (await import("./z-test.ts")).zTest,
 };
 
 export { detectorNames };

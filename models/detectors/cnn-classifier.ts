@@ -94,7 +94,7 @@ async function openClassifier(options: EstimatorOptions): Promise<Estimator> {
           "UNAVAILABLE",
           `${spec.name} learns from labels and this data has none: label some rows, or take a detector that needs none`,
         );
-      return await fitNetwork(model, samples, options, LOSS);
+      return await fitNetwork(model, samples, options, { loss: LOSS });
     },
     loss: (parts) => meanLoss(model, windows(parts, window), LOSS),
     residuals: 1,

@@ -1,16 +1,24 @@
 import { forecastWindows } from "../data/windows.ts";
 import type { Model } from "../engine/compile.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
+import { withLinearPart } from "./linear-part.ts";
 import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
+import { LINEAR_LAYER } from "./topology.ts";
 
-/** A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. */
+/** A forecaster of a version, whose linear part is solved for. More at `forecaster`. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
-  return forecaster(await compileNetwork(options), options.spec);
+  const model = await compileNetwork(options);
+  return withLinearPart(forecaster(model, options.spec, [LINEAR_LAYER]), { ...options, model });
 }
 
+/**
+ * A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. Layers named in `freeze`
+ * are not trained.
+ */
 export function forecaster(
   model: Model,
   { window, stride }: { readonly window: number; readonly stride: number },
+  freeze: readonly string[] = [],
 ): Estimator {
   const windows = (parts: readonly ScaledPart[], stride: number) =>
     joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
@@ -19,7 +27,7 @@ export function forecaster(
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, stride).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, stride), options),
+    train: (parts, options) => fitNetwork(model, windows(parts, stride), options, { freeze }),
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: model.inputShape.at(-1)!,
     stream: () => forecastStream(model),

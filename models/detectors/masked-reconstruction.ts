@@ -1,6 +1,8 @@
 import { createRandom } from "../engine/random.ts";
 import type { Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
+import { withLinearPart } from "./linear-part.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
+import { LINEAR_LAYER } from "./topology.ts";
 import { rowsOf, windowSamples } from "./window-samples.ts";
 import { hideRow, windowStream } from "./window-stream.ts";
 
@@ -37,7 +39,7 @@ export async function openMaskedReconstruction(options: EstimatorOptions): Promi
       },
     });
   const newest = () => false;
-  return {
+  const network: Estimator = {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
@@ -48,6 +50,7 @@ export async function openMaskedReconstruction(options: EstimatorOptions): Promi
         model,
         windows(parts, stride, () => random.uniform() < tuned.hidden!),
         options,
+        { freeze: [LINEAR_LAYER] },
       );
     },
     loss: (parts) => meanLoss(model, windows(parts, window, newest)),
@@ -55,4 +58,5 @@ export async function openMaskedReconstruction(options: EstimatorOptions): Promi
     stream: () => windowStream({ model, window, channels, sees: "place", at: (window - 1) * channels }),
     dispose: () => model.dispose(),
   };
+  return withLinearPart(network, { ...options, model });
 }

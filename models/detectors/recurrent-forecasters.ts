@@ -1,8 +1,10 @@
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
+import { linearHyperparameters } from "./linear-part.ts";
 import { forecastHead, graph } from "./topology.ts";
 
 const hyperparameters = {
+  ...linearHyperparameters,
   units: {
     default: 32,
     least: 1,

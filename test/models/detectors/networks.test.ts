@@ -122,6 +122,28 @@ describe("network kinds", () => {
       expect(relativeError(await residualsAt(0, 5), await residualsAt(0, 0))).toBeGreaterThan(0.1);
     },
   );
+
+  it.each(["cnn-autoencoder", "lstm-autoencoder"] as const)(
+    "%s about its window's mean finds a stretch of another shape and names its channel",
+    async (name) => {
+      const normal = waves(2000, 1);
+      const detector = await trained(spec({ name }), normal);
+      const test = waves(600, 9);
+      const faulty = (row: number) => row >= 300 && row < 340;
+      // Twice as fast, as high and about the same mean.
+      for (let row = 300; row < 340; row++) test.values[row * channels + 1] = 20 + 5 * Math.sin(row / 3);
+      const scorer = detector.scorer(detector.calibrate(normal, alarm), alarm.smooth);
+      const contributions = new Float64Array(channels);
+      const scores = Float64Array.from({ length: test.rows }, (_, i) => {
+        const score = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
+        if (faulty(i)) for (let c = 0; c < channels; c++) contributions[c]! += scorer.contributions[c]!;
+        return score;
+      });
+      const labels = Uint8Array.from(scores, (_, i) => (faulty(i) ? 1 : 0));
+      expect(auroc(scores, labels)).toBeGreaterThan(0.95);
+      expect(contributions.indexOf(Math.max(...contributions))).toBe(1);
+    },
+  );
 });
 
 describe("attention", () => {
