@@ -52,6 +52,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     seed: options.seed,
     maxBatch: options.maxBatch ?? 32,
   });
+  // Rows without an order have no level, and the probability of a fault that lasts must not become normal.
+  const adaptRows = kind.input === "series" && !kind.supervised ? spec.adaptRows : 0;
   const federated = options.statistics === null ? undefined : decodeStatistics(options.statistics);
 
   /** The series that are long enough, each cut in two. */
@@ -125,7 +127,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         rows: scores.length,
       };
     },
-    scorer: (calibration, smooth) => streamScorer({ estimator, spec, channels, calibration, smooth }),
+    scorer: (calibration, smooth) =>
+      streamScorer({ estimator, spec: { ...spec, adaptRows }, channels, calibration, smooth }),
     dispose: () => estimator.dispose(),
   };
 
@@ -140,7 +143,10 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const residuals = new Float32Array((heldBack.to - from) * width);
     for (let i = from; i < heldBack.to; i++) {
       scale.scaleRow(series.values.subarray(i * channels, (i + 1) * channels), row, target);
-      residuals.set(stream.push(row, target), (i - from) * width);
+      const residual = stream.push(row, target);
+      // What is known to be no normal row says nothing of what is usual.
+      if (series.labels?.[i]) residuals.fill(Number.NaN, (i - from) * width, (i - from + 1) * width);
+      else residuals.set(residual, (i - from) * width);
     }
     stream.dispose();
     return { residuals, width, before: heldBack.from - from };
@@ -166,7 +172,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     { residuals, before, width }: Stretch,
     sigma: Float64Array,
   ): Generator<Float32Array> {
-    const tracker = levelTracker({ rows: spec.adaptRows, sigma, sigmaFloor: floors.residual });
+    const tracker = levelTracker({ rows: adaptRows, sigma, sigmaFloor: floors.residual });
     const out = new Float32Array(width);
     for (let at = 0; at < residuals.length; at += width) {
       tracker.push(residuals.subarray(at, at + width), out);
