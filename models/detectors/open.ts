@@ -1,6 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
 import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
+import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
 import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
@@ -24,9 +25,9 @@ export interface OpenDetectorOptions {
   readonly maxBatch?: number;
 }
 
-/** Rows after which the scores of a stream no longer depend on where it began. */
-export function warmUpRows({ window, adaptRows }: DetectorSpec, smooth: Smoothing): number {
-  return 2 * Math.max(window, adaptRows, longest(smooth));
+/** Rows after which the scores of a stream no longer depend on where it began: none where rows stand alone. */
+export function warmUpRows({ spec, input }: Pick<Detector, "spec" | "input">, smooth: Smoothing): number {
+  return input === "series" ? 2 * Math.max(spec.window, spec.adaptRows, longest(smooth)) : 0;
 }
 
 /** Held-back rows without which sigma and threshold would be luck. */
@@ -40,8 +41,13 @@ const trainingClip = 10;
  * is for another number of channels.
  */
 export async function openDetector(options: OpenDetectorOptions): Promise<Detector> {
-  const { spec, channels } = options;
-  const kind = await kindOf(spec.name);
+  const { channels } = options;
+  const kind = await kindOf(options.spec.name);
+  const { input } = kind;
+  const inTime = input === "series";
+  // A record or an image is judged by itself, whatever the task says of rows in time.
+  const spec = inTime ? options.spec : { ...options.spec, window: 1, adaptRows: 0 };
+  const smoothingOf = (smooth: Smoothing) => (inTime ? smooth : 1);
   const estimator = await kind.open({
     blueprint: JSON.parse(options.topology),
     spec,
@@ -59,13 +65,14 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const { rows } = series;
       const enough = Math.max(fewestHeldBack, spec.window + 1);
       if (rows - enough <= spec.window) return [];
-      return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
+      const heldBack = Math.max(spec.heldBack, enough / rows);
+      return [inTime ? { series, ...splitInTime(rows, heldBack) } : splitByContent(series, heldBack)];
     });
     if (cuts.length > 0) return cuts;
     const rows = all.reduce((sum, series) => sum + series.rows, 0);
     throw new FleetError(
       "UNAVAILABLE",
-      `${rows} rows of data are too few for windows of ${spec.window}: the device must collect more`,
+      `${rows} rows of data are too few${inTime ? ` for windows of ${spec.window}` : ""}: the device must collect more`,
     );
   };
   const fitOn = ({ series, train }: Cut): Scaler => {
@@ -83,7 +90,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   };
 
   return {
-    spec,
+    spec: options.spec,
+    input,
     channels,
     layout: estimator.layout,
     weights: () => estimator.weights(),
@@ -102,10 +110,11 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
-    calibrate(recent, { quantile, smooth }: AlarmLevel): Calibration {
+    calibrate(recent, { quantile, smooth: wanted }: AlarmLevel): Calibration {
+      const smooth = smoothingOf(wanted);
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
-      const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
+      const stretch = residualsOf(cut, scaler, warmUpRows({ spec, input }, smooth));
       const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
       const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
@@ -122,7 +131,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         rows: scores.length,
       };
     },
-    scorer: (calibration, smooth) => streamScorer({ estimator, spec, channels, calibration, smooth }),
+    scorer: (calibration, smooth) =>
+      streamScorer({ estimator, spec, channels, calibration, smooth: smoothingOf(smooth) }),
     dispose: () => estimator.dispose(),
   };
 

@@ -3,8 +3,10 @@ import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.
 import type { DataSet, DeviceData } from "../data/device-set.ts";
 import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { splitInTime } from "../data/windows.ts";
+import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
+import type { Input } from "../detectors/kind.ts";
 import { openDetector, warmUpRows } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
@@ -103,11 +105,13 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         const calibration = detector.calibrate(train, alarm);
         const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
         const one = { ...judgedScores, detector: options.detector.name, arm, seed };
-        if (set.judging === "device") rows.push(line(device, judge(one, data, options), fellBack[d]));
+        if (set.judging === "device")
+          rows.push(line(device, judge(one, data, { ...options, input: kind.input }), fellBack[d]));
         else scored.push(one);
         options.onScores?.(one);
       }
-      if (set.judging === "pooled") rows.push(line("pooled", judgePooled(scored, options)));
+      if (set.judging === "pooled")
+        rows.push(line("pooled", judgePooled(scored, { ...options, input: kind.input })));
       else
         rows.push(
           line("macro", macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation))),
@@ -191,7 +195,7 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   const { train, test } = data;
   const { channels } = train;
   const scorer = detector.scorer(calibration, alarm.smooth);
-  for (let i = Math.max(0, train.rows - warmUpRows(detector.spec, alarm.smooth)); i < train.rows; i++) {
+  for (let i = Math.max(0, train.rows - warmUpRows(detector, alarm.smooth)); i < train.rows; i++) {
     scorer.push(train.values.subarray(i * channels, (i + 1) * channels));
   }
   const terms = scorer.contributions.length;
@@ -205,9 +209,10 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
 }
 
-function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions): Evaluation {
+type JudgeOptions = RunOptions & { readonly input: Input };
+
+function judge(scored: Scored, data: DeviceData, { alarm, vus, set, input }: JudgeOptions): Evaluation {
   const { scores, labels, threshold, contributions, terms } = scored;
-  const { k, n } = alarm;
   const explained =
     data.rootCauses && terms === data.test.channels
       ? { contributions, channels: terms, events: data.rootCauses }
@@ -215,7 +220,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions
   return evaluateScores({
     scores,
     labels,
-    rule: { threshold, k, n },
+    rule: alarmRule({ input }, alarm, { threshold }),
     rateHz: data.test.rateHz ?? set.rateHz,
     vus,
     explained,
@@ -223,7 +228,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions
 }
 
 /** Scores of different devices are comparable as multiples of their thresholds. */
-function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions): Evaluation {
+function judgePooled(scored: readonly Scored[], { alarm, vus, set, input }: JudgeOptions): Evaluation {
   const scores = new Float64Array(scored.reduce((sum, one) => sum + one.scores.length, 0));
   let at = 0;
   for (const one of scored) {
@@ -233,9 +238,9 @@ function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions)
     );
     at += one.scores.length;
   }
-  const { k, n } = alarm;
+  const rule = alarmRule({ input }, alarm, { threshold: 1 });
   const labels = joinedBytes(scored.map(({ labels }) => labels));
-  return evaluateScores({ scores, labels, rule: { threshold: 1, k, n }, rateHz: set.rateHz, vus });
+  return evaluateScores({ scores, labels, rule, rateHz: set.rateHz, vus });
 }
 
 function joinedBytes(parts: readonly Uint8Array[]): Uint8Array {
