@@ -37,6 +37,9 @@ export type AlarmSpec = z.infer<typeof AlarmSpec>;
 /** Every kind of detector. What each is and what it can be tuned by stands in models/detectors. */
 export const detectorNames = [
   "cnn-forecaster",
+  "cnn2d-autoencoder",
+  "cnn2d-classifier",
+  "cnn2d-rotation",
   "gru-forecaster",
   "lstm-forecaster",
   "rnn-forecaster",

@@ -7,6 +7,9 @@ export type DetectorName = (typeof detectorNames)[number];
 /** Loaded when it is asked for: an agent runs one kind. */
 const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
+  "cnn2d-autoencoder": async () => (await import("./cnn2d-autoencoder.ts")).cnn2dAutoencoder,
+  "cnn2d-classifier": async () => (await import("./cnn2d-classifier.ts")).cnn2dClassifier,
+  "cnn2d-rotation": async () => (await import("./cnn2d-rotation.ts")).cnn2dRotation,
   "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,

@@ -85,6 +85,8 @@ export interface Detector {
   /** Scaler, sigma and threshold for the present weights. UNAVAILABLE where there is too little data. */
   calibrate(recent: Recent, alarm: AlarmLevel): Calibration;
   scorer(calibration: Calibration, smooth: Smoothing): StreamScorer;
+  /** Of classifiers of single rows: rows as the network takes them (kinds that scale nothing: raw) -> (rows, classes), as `classMetrics` judges them. */
+  probabilities?(values: Float32Array): Float32Array;
   /** Returns the engine's memory. */
   dispose(): void;
 }

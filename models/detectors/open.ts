@@ -84,7 +84,9 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
-    const values = scaleSeries(clipped, series.values, { fill: true });
+    const values = inTime
+      ? scaleSeries(clipped, series.values, { fill: true })
+      : scaledAlone(clipped, series);
     const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
     return { train: part(train), heldBack: part(heldBack) };
   };
@@ -116,7 +118,10 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const scaler = fitOn(cut);
       const stretch = residualsOf(cut, scaler, warmUpRows({ spec, input }, smooth));
       const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
-      const scores = Float64Array.from(scoresOf(stretch, sigma));
+      const all = Float64Array.from(scoresOf(stretch, sigma));
+      const { labels } = cut.series;
+      const normal = (i: number) => estimator.isNormal?.(labels?.[cut.heldBack.from + i] ?? 0) ?? true;
+      const scores = all.filter((_, i) => normal(i));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
       return {
@@ -132,7 +137,10 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       };
     },
     scorer: (calibration, smooth) =>
-      streamScorer({ estimator, spec, channels, calibration, smooth: smoothingOf(smooth) }),
+      streamScorer({ estimator, spec, inTime, channels, calibration, smooth: smoothingOf(smooth) }),
+    ...(estimator.probabilities && {
+      probabilities: (values: Float32Array) => estimator.probabilities!(values),
+    }),
     dispose: () => estimator.dispose(),
   };
 
@@ -146,6 +154,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const from = Math.max(0, heldBack.from - warmUp);
     const residuals = new Float32Array((heldBack.to - from) * width);
     for (let i = from; i < heldBack.to; i++) {
+      if (!inTime) scale.last.fill(0);
       scale.scaleRow(series.values.subarray(i * channels, (i + 1) * channels), row, target);
       residuals.set(stream.push(row, target), (i - from) * width);
     }
@@ -180,6 +189,17 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       if (at >= before * width) yield out;
     }
   }
+}
+
+/** What is missing is the mean of its channel, or 0 of a picture, and not what another row had. */
+function scaledAlone(scaler: Scaler, { values, rows, channels }: Recent): Float32Array {
+  const scale = rowScaler(scaler);
+  const out = new Float32Array(values.length);
+  for (let at = 0; at < rows * channels; at += channels) {
+    scale.last.fill(0);
+    scale.scaleRow(values.subarray(at, at + channels), out.subarray(at, at + channels));
+  }
+  return out;
 }
 
 interface Cut {

@@ -1,0 +1,153 @@
+import { FleetError } from "../../protocol/errors.ts";
+import type { FitOptions } from "../engine/fit-options.ts";
+import type { Samples } from "../engine/samples.ts";
+import { aloneStream } from "./alone-stream.ts";
+import { compileImageNetwork, imageFeatures } from "./image-network.ts";
+import { type ImageShape, imageShapeOf, imageShapeOptions } from "./image-shape.ts";
+import { type TransformImage, transformer, turnsAndShifts } from "./image-transforms.ts";
+import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
+import { fitNetwork, meanLoss } from "./network.ts";
+import { rowsOf } from "./row-samples.ts";
+import { graph } from "./topology.ts";
+
+const loss: FitOptions["loss"] = { name: "sparseCategoricalCrossentropy", fromLogits: true };
+
+export const cnn2dRotation: DetectorKind = {
+  title: "tells how a square image was turned and moved, and is at a loss before what it does not know",
+  about:
+    "Learns from normal images alone, without labels; the best for images whose upright position means something. Scores by the mean log-likelihood of the right transform. Golan & El-Yaniv 2018, arXiv 1805.10917; Hendrycks et al. 2019, arXiv 1906.12340.",
+  input: "images",
+  learns: "by gradients",
+  scaling: "none",
+  normalized: false,
+  hyperparameters: {
+    ...imageShapeOptions,
+    filters: {
+      default: 16,
+      least: 1,
+      most: 256,
+      about: "filters of the first convolution; the second has twice, the third four times as many",
+      source: "16 as the first layer of the wide residual networks of Golan & El-Yaniv 2018",
+      search: [8, 16, 24],
+    },
+    shift: {
+      default: 0.2,
+      least: 0,
+      most: 0.5,
+      real: true,
+      about: "how far images are moved, as a part of their side; 0: they are only turned",
+      source: "a quarter in Golan & El-Yaniv 2018; a little less for objects that fill the image",
+      search: [0, 0.1, 0.2],
+    },
+    draws: {
+      default: 6,
+      least: 1,
+      most: 36,
+      about: "transforms of an image in one epoch; the next ones have others",
+      source: "a sixth of them, so that an epoch is short enough for a round",
+      search: [4, 12],
+    },
+  },
+  blueprint(options) {
+    const { height, width, depth } = squareOf(options);
+    const { tuned, spec } = options;
+    const g = graph(spec.name);
+    const image = g.input("image", [height, width, depth]);
+    const features = imageFeatures(g, image, tuned.filters!);
+    const units = turnsAndShifts(shiftOf(height, tuned.shift!)).length;
+    return g.topology(
+      g.layer("Dense", "transform", { units, activation: "linear", use_bias: true }, features),
+    );
+  },
+  open: openRotation,
+};
+
+async function openRotation(options: EstimatorOptions): Promise<Estimator> {
+  const model = await compileImageNetwork(options);
+  const [height, width, depth] = model.inputShape as [number, number, number];
+  const { tuned, channels } = options;
+  const transforms = turnsAndShifts(shiftOf(height, tuned.shift!)).map((transform) =>
+    transformer({ height, width, depth }, transform),
+  );
+  const draws = Math.min(tuned.draws!, transforms.length);
+  const samples = (parts: readonly ScaledPart[]) => transformed(parts, { transforms, draws, channels });
+  const x = new Float32Array(transforms.length * channels);
+  return {
+    layout: model.layout,
+    weights: () => model.weights(),
+    setWeights: (flat) => model.setWeights(flat),
+    samples: (parts) => rowsOf(parts).count,
+    train: (parts, options) => fitNetwork(model, samples(parts), options, loss),
+    loss: (parts) => meanLoss(model, samples(parts), loss),
+    residuals: 1,
+    stream: () =>
+      aloneStream(1, (row, _, out) => {
+        transforms.forEach((transform, t) => {
+          transform(row, x.subarray(t * channels, (t + 1) * channels));
+        });
+        out[0] = Math.sqrt(surprise(model.predict(x), transforms.length));
+      }),
+    dispose: () => model.dispose(),
+  };
+}
+
+/** Mean over the transforms of -ln of the probability that the network gives the right one; logits (transforms, transforms), the right ones on the diagonal. */
+function surprise(logits: Float32Array, count: number): number {
+  let sum = 0;
+  for (let t = 0; t < count; t++) {
+    const row = logits.subarray(t * count, (t + 1) * count);
+    let most = Number.NEGATIVE_INFINITY;
+    for (const logit of row) most = Math.max(most, logit);
+    let total = 0;
+    for (const logit of row) total += Math.exp(logit - most);
+    sum += Math.log(total) + most - row[t]!;
+  }
+  // Rounding can take it a little below nothing.
+  return Math.max(0, sum / count);
+}
+
+interface Transformed {
+  readonly transforms: readonly TransformImage[];
+  /** Transforms of an image in one pass over the samples. */
+  readonly draws: number;
+  readonly channels: number;
+}
+
+/**
+ * `draws` transforms of each image. Where they are read once an epoch, each epoch has the next ones, and every image comes back to its first after all
+ * of them; which image begins with which is spread, so that every batch has many.
+ */
+function transformed(parts: readonly ScaledPart[], { transforms, draws, channels }: Transformed): Samples {
+  const { count: images, at } = rowsOf(parts);
+  const count = images * draws;
+  const all = transforms.length;
+  let read = 0;
+  return {
+    count,
+    read(indexes, x, y) {
+      for (let k = 0; k < indexes.length; k++) {
+        const epoch = Math.floor(read++ / count);
+        const image = Math.floor(indexes[k]! / draws);
+        const t = (image * SPREAD + (indexes[k]! % draws) + epoch * draws) % all;
+        transforms[t]!(at(image).values, x.subarray(k * channels, (k + 1) * channels));
+        y[k] = t;
+      }
+    },
+  };
+}
+
+/** Has no factor in common with 4 or 36. */
+const SPREAD = 7;
+
+function shiftOf(side: number, part: number): number {
+  return Math.round(side * part);
+}
+
+function squareOf(options: Parameters<typeof imageShapeOf>[0]): ImageShape {
+  const shape = imageShapeOf(options);
+  if (shape.height === shape.width) return shape;
+  throw new FleetError(
+    "BAD_INPUT",
+    `${options.spec.name} turns images, so they must be square, not ${shape.height} x ${shape.width}; take cnn2d-autoencoder, or cut them`,
+  );
+}
