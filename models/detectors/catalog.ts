@@ -10,9 +10,15 @@ const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "cnn2d-autoencoder": async () => (await import("./cnn2d-autoencoder.ts")).cnn2dAutoencoder,
   "cnn2d-classifier": async () => (await import("./cnn2d-classifier.ts")).cnn2dClassifier,
   "cnn2d-rotation": async () => (await import("./cnn2d-rotation.ts")).cnn2dRotation,
+  "ewma-z": async () => (await import("./ewma-z.ts")).ewmaZ,
   "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
+  mahalanobis: async () => (await import("./mahalanobis.ts")).mahalanobis,
+  pca: async () => (await import("./pca.ts")).pca,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
+  "t-test": async () => (await import("./t-test.ts")).tTest,
+  var: async () => (await import("./var.ts")).vectorAutoregression,
+  "z-test": async () => (await import("./z-test.ts")).zTest,
 };
 
 export { detectorNames };

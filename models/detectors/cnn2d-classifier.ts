@@ -89,7 +89,7 @@ async function openImageClassifier(options: EstimatorOptions): Promise<Estimator
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => samples(parts).count,
-    train: (parts, options) => fitNetwork(model, samples(parts), options, loss),
+    train: (parts, options) => fitNetwork(model, samples(parts), options, { loss }),
     loss: (parts) => meanLoss(model, samples(parts), loss),
     residuals: 1,
     isNormal: (label) => label < normal,

@@ -1,14 +1,14 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { FitOptions } from "../engine/fit-options.ts";
-import type { Samples } from "../engine/samples.ts";
 import { aloneStream } from "./alone-stream.ts";
 import { compileImageNetwork, imageFeatures } from "./image-network.ts";
 import { type ImageShape, imageShapeOf, imageShapeOptions } from "./image-shape.ts";
-import { type Transform, type TransformImage, transformer, turnsAndShifts } from "./image-transforms.ts";
+import { type Transform, transformer, turnsAndShifts } from "./image-transforms.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
 import { fitNetwork, meanLoss } from "./network.ts";
 import { rowsOf } from "./row-samples.ts";
 import { graph } from "./topology.ts";
+import { transformedSamples } from "./transformed-samples.ts";
 
 const loss: FitOptions["loss"] = { name: "sparseCategoricalCrossentropy", fromLogits: true };
 
@@ -70,15 +70,16 @@ async function openRotation(options: EstimatorOptions): Promise<Estimator> {
   const transforms = all.map((transform) => transformer({ height, width, depth }, transform));
   const asked = [...all.keys()].filter((t) => isAsked(all[t]!));
   const draws = Math.min(tuned.draws!, transforms.length);
-  const samples = (parts: readonly ScaledPart[]) => transformed(parts, { transforms, draws, channels });
+  const samples = (parts: readonly ScaledPart[], seed: number) =>
+    transformedSamples(parts, { transforms, draws, channels, seed });
   const x = new Float32Array(asked.length * channels);
   return {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => rowsOf(parts).count,
-    train: (parts, options) => fitNetwork(model, samples(parts), options, loss),
-    loss: (parts) => meanLoss(model, samples(parts), loss),
+    train: (parts, options) => fitNetwork(model, samples(parts, options.seed), options, { loss }),
+    loss: (parts) => meanLoss(model, samples(parts, 0), loss),
     residuals: 1,
     stream: () =>
       aloneStream(1, (row, _, out) => {
@@ -114,39 +115,6 @@ function surprise(logits: Float32Array, asked: readonly number[]): number {
   // Rounding can take it a little below nothing.
   return Math.max(0, sum / asked.length);
 }
-
-interface Transformed {
-  readonly transforms: readonly TransformImage[];
-  /** Transforms of an image in one pass over the samples. */
-  readonly draws: number;
-  readonly channels: number;
-}
-
-/**
- * `draws` transforms of each image. Where they are read once an epoch, each epoch has the next ones, and every image comes back to its first after all
- * of them; which image begins with which is spread, so that every batch has many.
- */
-function transformed(parts: readonly ScaledPart[], { transforms, draws, channels }: Transformed): Samples {
-  const { count: images, at } = rowsOf(parts);
-  const count = images * draws;
-  const all = transforms.length;
-  let read = 0;
-  return {
-    count,
-    read(indexes, x, y) {
-      for (let k = 0; k < indexes.length; k++) {
-        const epoch = Math.floor(read++ / count);
-        const image = Math.floor(indexes[k]! / draws);
-        const t = (image * SPREAD + (indexes[k]! % draws) + epoch * draws) % all;
-        transforms[t]!(at(image).values, x.subarray(k * channels, (k + 1) * channels));
-        y[k] = t;
-      }
-    },
-  };
-}
-
-/** Has no factor in common with 4 or 36. */
-const SPREAD = 7;
 
 function shiftOf(side: number, part: number): number {
   return Math.round(side * part);

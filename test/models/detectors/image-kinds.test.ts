@@ -5,6 +5,7 @@ import { blueprintFor } from "../../../models/detectors/catalog.ts";
 import type { Detector, Recent } from "../../../models/detectors/detector.ts";
 import { transformer, turnsAndShifts } from "../../../models/detectors/image-transforms.ts";
 import { openDetector, warmUpRows } from "../../../models/detectors/open.ts";
+import { transformedSamples } from "../../../models/detectors/transformed-samples.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import { classMetrics } from "../../../models/evaluation/classes.ts";
 import { auroc } from "../../../models/evaluation/ranking.ts";
@@ -227,5 +228,39 @@ describe("image transforms", () => {
     expect(all[0]).toEqual(from);
     expect(new Set(all.map(String)).size).toBe(36);
     expect(turnsAndShifts(0).length).toBe(4);
+  });
+
+  it("an image comes in all its transforms over the epochs, each named rightly, and in others in the next round", () => {
+    const part = { values: images([good, slid], 3).values, rows: 2, channels, from: 0, to: 2 };
+    const transforms = turnsAndShifts(2).map((t) => transformer({ height: side, width: side, depth: 1 }, t));
+    const epochs = (seed: number) => {
+      const samples = transformedSamples([part], { transforms, draws: 6, channels, seed });
+      expect(samples.count).toBe(12);
+      const x = new Float32Array(12 * channels);
+      const y = new Float32Array(12);
+      const expected = new Float32Array(channels);
+      return Array.from({ length: 6 }, () => {
+        samples.read(
+          Uint32Array.from({ length: 12 }, (_, i) => i),
+          x,
+          y,
+        );
+        y.forEach((t, i) => {
+          transforms[t]!(
+            part.values.subarray(i < 6 ? 0 : channels, i < 6 ? channels : 2 * channels),
+            expected,
+          );
+          expect(x.subarray(i * channels, (i + 1) * channels)).toEqual(expected);
+        });
+        return [...y];
+      });
+    };
+    const first = epochs(1);
+    for (const from of [0, 6]) {
+      const seen = new Set(first.flatMap((classes) => classes.slice(from, from + 6)));
+      expect(seen.size).toBe(36);
+    }
+    expect(epochs(1)).toEqual(first);
+    expect(epochs(2)[0]).not.toEqual(first[0]);
   });
 });
