@@ -33,6 +33,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "show the fleet, the rounds and the alerts of a coordinator",
     load: async () => (await import("./commands/status.ts")).statusCommand,
   },
+  evaluate: {
+    summary: "train detectors on a data set in several arms and judge them",
+    load: async () => (await import("./commands/evaluate.ts")).evaluateCommand,
+  },
   datasets: {
     summary: "list and install known data sets",
     load: async () => (await import("./commands/datasets.ts")).datasetsCommand,

@@ -31,6 +31,11 @@ export function warmUpRows({ window, adaptRows }: DetectorSpec, smooth: Smoothin
 
 /** Held-back rows without which sigma and threshold would be luck. */
 const fewestHeldBack = 32;
+/** Whether a series is long enough to be cut into a part to train on and a held-back one. */
+export function enoughRows(rows: number, { window }: DetectorSpec): boolean {
+  return rows - Math.max(fewestHeldBack, window + 1) > window;
+}
+
 /** Rows far outside would pull the weights after them; in scores they count in full, up to the spec's clip. */
 const trainingClip = 10;
 
@@ -57,8 +62,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
     const cuts = all.flatMap((series) => {
       const { rows } = series;
+      if (!enoughRows(rows, spec)) return [];
       const enough = Math.max(fewestHeldBack, spec.window + 1);
-      if (rows - enough <= spec.window) return [];
       return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
     });
     if (cuts.length > 0) return cuts;

@@ -5,7 +5,7 @@ import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/sta
 import { splitInTime } from "../data/windows.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
-import { openDetector, warmUpRows } from "../detectors/open.ts";
+import { enoughRows, openDetector, warmUpRows } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
 import type { VusOptions } from "./vus.ts";
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly onProgress?: (done: { readonly arm: Arm; readonly trained: number; readonly of: number }) => void;
   /** The scores behind a line, for plots; the buffers are the receiver's. */
   readonly onScores?: (scored: Scored) => void;
+  /** A device that is too short for this detector; without it, the first one ends the run with the error. */
+  readonly onLeftOut?: (device: string, error: FleetError) => void;
 }
 
 /** One line of a table: a device, or `macro` for their mean, or `pooled` for all their rows together. */
@@ -46,6 +48,8 @@ export interface Scored {
   readonly device: string;
   readonly scores: Float64Array;
   readonly threshold: number;
+  /** Of the held-back rows, by the same stream: what normal scores look like. */
+  readonly heldBack: Float64Array;
   readonly labels: Uint8Array;
   /** (rows, terms): what each channel made of each row's score. */
   readonly contributions: Float32Array;
@@ -69,8 +73,17 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
   const devices: LoadedDevice[] = [];
   for (const { device, judged, load } of set.devices) {
     const data = await load();
-    devices.push({ device, judged, data, train: data.train });
+    if (options.onLeftOut && !enoughRows(data.train.rows, options.detector)) {
+      const { rows } = data.train;
+      const why = `${device}: ${rows} training rows are too few for ${options.detector.name} with windows of ${options.detector.window}; give more rows or a smaller window`;
+      options.onLeftOut(device, new FleetError("UNAVAILABLE", why));
+    } else devices.push({ device, judged, data, train: data.train });
   }
+  if (!devices.some(({ judged }) => judged))
+    throw new FleetError(
+      "BAD_INPUT",
+      `${set.name} has no device that ${options.detector.name} can be judged by`,
+    );
   const detector = await openFor(devices, options);
   try {
     const once = kind.learns === "by sums";
@@ -102,7 +115,10 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         detector.setWeights(own);
         const calibration = detector.calibrate(train, alarm);
         const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
-        const one = { ...judgedScores, detector: options.detector.name, arm, seed };
+        const heldBack = options.onScores
+          ? scoreHeldBack({ detector, calibration, alarm, data })
+          : new Float64Array(0);
+        const one = { ...judgedScores, heldBack, detector: options.detector.name, arm, seed };
         if (set.judging === "device") rows.push(line(device, judge(one, data, options), fellBack[d]));
         else scored.push(one);
         options.onScores?.(one);
@@ -203,6 +219,19 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   }
   const labels = data.labels ?? new Uint8Array(test.rows);
   return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
+}
+
+/** The rows that the threshold was set by, as a stream sees them. */
+function scoreHeldBack({ detector, calibration, alarm, data }: Omit<ScoreOptions, "device">): Float64Array {
+  const { channels, rows, values } = data.train;
+  const scorer = detector.scorer(calibration, alarm.smooth);
+  const from = rows - calibration.rows;
+  const scores = new Float64Array(calibration.rows);
+  for (let i = Math.max(0, from - warmUpRows(detector.spec, alarm.smooth)); i < rows; i++) {
+    const score = scorer.push(values.subarray(i * channels, (i + 1) * channels));
+    if (i >= from) scores[i - from] = score;
+  }
+  return scores;
 }
 
 function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions): Evaluation {
