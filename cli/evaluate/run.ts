@@ -1,4 +1,3 @@
-import { writeFile } from "node:fs/promises";
 import { openDataSets } from "../../models/data/data-set.ts";
 import { summarize } from "../../models/evaluation/results.ts";
 import { FleetError } from "../../protocol/errors.ts";
@@ -15,6 +14,7 @@ import { openProgress } from "./progress.ts";
 import { readable } from "./readable.ts";
 import { type EvaluationResult, type EvaluationSettings, type Failure, failureText } from "./result.ts";
 import { summaryText } from "./summary-text.ts";
+import { writeOut } from "./write-out.ts";
 
 /** The exit code is 0 only where every device and detector took part. */
 export async function runEvaluate(options: EvaluateOptions, terminal: Terminal): Promise<number> {
@@ -214,18 +214,4 @@ function commandText(options: EvaluateOptions): string {
 /** Before hours of work, not after them. */
 async function checkWritable(file: string): Promise<void> {
   await writeOut(`${file}.partial`, "", "a");
-}
-
-export async function writeOut(file: string, text: string, flag = "w"): Promise<void> {
-  try {
-    await writeFile(file, text, { flag });
-  } catch (cause) {
-    throw new FleetError(
-      "BAD_INPUT",
-      `${file}: can't be written (${(cause as Error).message}); check the path`,
-      {
-        cause,
-      },
-    );
-  }
 }

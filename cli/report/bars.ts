@@ -40,7 +40,7 @@ export function barChart({ title, groups, guess, digits }: BarChart): string {
   const width = LEFT + widths.reduce((a, b) => a + b, 0) + 8;
   const parts = [0, 0.25, 0.5, 0.75, 1].map((part) => {
     const at = y(part * top).toFixed(1);
-    return `<line x1="${LEFT}" x2="${width - 4}" y1="${at}" y2="${at}" stroke="#e6e9ee"/><text x="${LEFT - 6}" y="${Number(at) + 4}" text-anchor="end">${(part * top).toFixed(digits)}</text>`;
+    return `<line x1="${LEFT}" x2="${width - 4}" y1="${at}" y2="${at}" stroke="#e6e9ee"/><text x="${LEFT - 6}" y="${Number(at) + 4}" text-anchor="end">${String(Number((part * top).toPrecision(3)))}</text>`;
   });
   let x = LEFT + GAP / 2;
   for (const [g, { title, bars }] of groups.entries()) {
@@ -88,9 +88,11 @@ export function colorOf(series: number): string {
   return seriesColors[series % seriesColors.length]!;
 }
 
-/** The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten; 1 for figures that end there. */
+/** The next number whose quarters are short; 1 for figures that end there. */
 function niceTop(value: number): number {
   if (value > 0.6 && value <= 1) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.9999)!;
+  return [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10]
+    .map((step) => step * power)
+    .find((step) => step >= value * 0.9999)!;
 }

@@ -14,7 +14,8 @@ export interface Curve {
 
 /** Scores as multiples of the threshold, on a logarithmic axis; as they are where the threshold is not above 0. */
 export interface ScoreCurve extends Curve {
-  readonly threshold: number;
+  /** null where none is known. */
+  readonly threshold: number | null;
 }
 
 /** What each channel made of the score over time. */
@@ -23,18 +24,19 @@ export interface HeatMap {
   /** Channels that there are; those shown make the most of the score. */
   readonly channels: number;
   readonly columns: number;
-  /** (names, columns) bytes, base64: 0 is nothing, 255 the highest of the map, on a logarithmic scale. */
+  /** (names, columns) bytes, base64: 0 is nothing, 255 the highest of the map but for a few, on a logarithmic scale. */
   readonly cells: string;
 }
 
 /** Decades about the threshold beyond which a score is at the edge. */
 const DECADES = { below: -2, above: 3 };
 
-export function scoreCurve(scores: Float64Array, threshold: number, wanted: number): ScoreCurve {
+export function scoreCurve(scores: Float64Array, threshold: number | null, wanted: number): ScoreCurve {
   const columns = Math.max(1, Math.min(wanted, scores.length));
-  const log = threshold > 0;
+  const log = threshold !== null && threshold > 0;
   const seen = envelope(log ? scores.map((score) => score / threshold) : scores, columns);
-  if (!log) return { ...curve(seen, { log, ...rangeOf(seen, [threshold]) }), threshold };
+  if (!log)
+    return { ...curve(seen, { log, ...rangeOf(seen, threshold === null ? [] : [threshold]) }), threshold };
   const inLog = { low: seen.low.map(toLog), high: seen.high.map(toLog) };
   const { low, high } = rangeOf(inLog, [-1, 0.5]);
   const range = { low: Math.max(DECADES.below, low), high: Math.min(DECADES.above, high) };
@@ -88,6 +90,9 @@ export interface HeatOptions {
 /** Contributions span many orders of magnitude: three of them below the highest are shown. */
 const HEAT_DECADES = 3;
 
+/** Of all cells, so that one wild row does not make the rest pale. */
+const HEAT_TOP = 0.998;
+
 /** null where the score has one term alone. */
 export function heatMap({ contributions, terms, names, columns: wanted, most }: HeatOptions): HeatMap | null {
   const rows = contributions.length / terms;
@@ -109,7 +114,8 @@ export function heatMap({ contributions, terms, names, columns: wanted, most }: 
     }
   }
   const shown = [...totals.keys()].sort((a, b) => totals[b]! - totals[a]! || a - b).slice(0, most);
-  const highest = Math.log10(peaks.reduce((a, b) => Math.max(a, b), 1e-30));
+  const rising = peaks.filter((peak) => peak > 0).sort();
+  const highest = Math.log10(rising[Math.floor(HEAT_TOP * (rising.length - 1))] ?? 1);
   const cells = new Uint8Array(shown.length * columns);
   for (const [line, t] of shown.entries()) {
     for (let column = 0; column < columns; column++) {

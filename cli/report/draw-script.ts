@@ -52,14 +52,17 @@ function draw(canvas) {
       if (kind === "score") {
         const ticks = [];
         if (curve.log) for (let e = Math.ceil(curve.low); e <= curve.high; e++) ticks.push([e, e === 0 ? "threshold" : number(10 ** e) + " \\u00d7"]);
-        else ticks.push([curve.low, number(curve.low)], [curve.high, number(curve.high)], [curve.threshold, "threshold"]);
+        else {
+          ticks.push([curve.low, number(curve.low)], [curve.high, number(curve.high)]);
+          if (curve.threshold !== null) ticks.push([curve.threshold, "threshold"]);
+        }
         for (const [v, text] of ticks) {
           g.strokeStyle = C.grid; g.beginPath(); g.moveTo(LEFT, value(v)); g.lineTo(width - RIGHT, value(v)); g.stroke();
           g.fillStyle = text === "threshold" ? C.threshold : C.faint;
           g.fillText(text, LEFT - 8, Math.min(top + size - 6, Math.max(top + 6, value(v))));
         }
       } else {
-        g.fillStyle = C.ink; g.fillText(clip(curve.name, 15), LEFT - 8, top + size / 2);
+        g.fillStyle = C.ink; g.fillText(clip(g, curve.name), LEFT - 8, top + size / 2);
         g.fillStyle = C.faint; g.fillText(number(curve.high), LEFT - 8, top + 7); g.fillText(number(curve.low), LEFT - 8, top + size - 7);
       }
       g.fillStyle = C.score;
@@ -74,7 +77,9 @@ function draw(canvas) {
       }
       if (kind === "score") {
         const v = curve.log ? 0 : curve.threshold;
-        g.strokeStyle = C.threshold; g.setLineDash([6, 4]); g.beginPath(); g.moveTo(LEFT, value(v)); g.lineTo(width - RIGHT, value(v)); g.stroke(); g.setLineDash([]);
+        if (v !== null) {
+          g.strokeStyle = C.threshold; g.setLineDash([6, 4]); g.beginPath(); g.moveTo(LEFT, value(v)); g.lineTo(width - RIGHT, value(v)); g.stroke(); g.setLineDash([]);
+        }
         spans(d.alarms, top + size - 4, 4, C.alarm);
       }
     } else {
@@ -89,7 +94,7 @@ function draw(canvas) {
       g.strokeStyle = C.grid; g.strokeRect(LEFT + 0.5, top + 0.5, inner - 1, size - 1);
       g.fillStyle = C.faint; g.textAlign = "right";
       g.font = line < 12 ? FONT.replace("11px", "9.5px") : FONT;
-      map.names.forEach((name, k) => g.fillText(clip(name, 17), LEFT - 8, top + line * (k + 0.5)));
+      map.names.forEach((name, k) => g.fillText(clip(g, name), LEFT - 8, top + line * (k + 0.5)));
       g.font = FONT;
     }
   }
@@ -118,7 +123,11 @@ function draw(canvas) {
   };
   canvas.onmouseleave = () => { const says = canvas.parentElement.querySelector("h4 span"); says.textContent = says.dataset.text; };
 }
-const clip = (text, most) => (text.length > most ? text.slice(0, most - 1) + "\\u2026" : text);
+const clip = (g, text) => {
+  let most = text.length;
+  while (most > 1 && g.measureText(most < text.length ? text.slice(0, most) + "\\u2026" : text).width > LEFT - 12) most--;
+  return most < text.length ? text.slice(0, most) + "\\u2026" : text;
+};
 const drawAll = () => document.querySelectorAll("canvas[data-plot]").forEach(draw);
 function choose(section) {
   const [detector, arm] = [...section.querySelectorAll("select")].map((one) => one.value);

@@ -12,7 +12,7 @@ import { type BarChart, barChart, colorOf } from "./bars.ts";
 import { calibrationChart } from "./calibration-chart.ts";
 import type { DevicePlot } from "./device-plot.ts";
 import { drawScript } from "./draw-script.ts";
-import { htmlText, page } from "./page.ts";
+import { count, htmlText, page } from "./page.ts";
 
 /** The whole evaluation as one HTML file: tables, arms side by side, device by device, scores over time, calibration. */
 export function evaluationPage(result: EvaluationResult, plots: readonly DevicePlot[]): string {
@@ -26,7 +26,7 @@ export function evaluationPage(result: EvaluationResult, plots: readonly DeviceP
   const seeds = settings.seeds.length === 1 ? "one seed" : `${settings.seeds.length} seeds`;
   return page({
     title: `Evaluation: ${settings.sets.map(({ title }) => title).join(", ")}`,
-    lead: `Starling ${version}, ${seeds}, ${settings.rounds} rounds of ${settings.training.epochs} epochs. VUS: window ${window}, ${thresholds} thresholds. Alarm thresholds were fixed on held-back training rows before a label was read; nothing is point-adjusted.`,
+    lead: `Starling ${version}, ${seeds}, ${count(settings.rounds, "round")} of ${count(settings.training.epochs, "epoch")}. VUS: window ${window}, ${thresholds} thresholds. Alarm thresholds were fixed on held-back training rows before a label was read; nothing is point-adjusted.`,
     body: `<p><code>${htmlText(command)}</code></p>${failed}${sets.join("\n")}`,
     drawings: plots.map(({ rows, score, labels, alarms, heat }) => ({ rows, score, labels, alarms, heat })),
     script: drawScript,
@@ -204,10 +204,6 @@ function plotHtml([index, plot]: readonly [number, DevicePlot]): string {
       : "";
   const text = `${count(labels.length / 2, "event")}, ${count(alarms.length / 2, "alarm")}${cut}`;
   return `<div class="plot"><h4>${htmlText(device)}<span data-text="${htmlText(text)}">${htmlText(text)}</span></h4><canvas data-plot="${index}"></canvas></div>`;
-}
-
-export function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 function calibrationHtml(plots: readonly DevicePlot[]): string {

@@ -3,6 +3,10 @@ export function htmlText(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
+export function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
 export interface Page {
   readonly title: string;
   readonly lead: string;
@@ -66,14 +70,14 @@ h3 { font-size: 15px; margin: 0 0 10px; }
 .card { background: #fff; border: 1px solid #e1e6ed; border-radius: 10px; padding: 16px 18px; margin: 0 0 16px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; width: 100%; }
-th { font-weight: 600; text-align: right; color: ${colors.faint}; border-bottom: 2px solid #dfe4ea; padding: 4px 9px; white-space: nowrap; }
-td { text-align: right; padding: 4px 9px; border-bottom: 1px solid #eef1f5; white-space: nowrap; }
+th { font-weight: 600; text-align: right; color: ${colors.faint}; border-bottom: 2px solid #dfe4ea; padding: 4px 8px; vertical-align: bottom; line-height: 1.25; }
+td { text-align: right; padding: 4px 8px; border-bottom: 1px solid #eef1f5; white-space: nowrap; }
 th.text, td.text { text-align: left; }
 tr.guess td { color: ${colors.faint}; background: #fafbfc; }
 tr.first td { border-top: 2px solid #dfe4ea; }
 td.best { font-weight: 700; }
 .sd { color: ${colors.faint}; font-size: 11px; }
-.charts { display: flex; flex-wrap: wrap; gap: 18px 26px; }
+.charts { display: flex; flex-wrap: wrap; gap: 18px 26px; justify-content: space-between; }
 .charts figure, .calibration { margin: 0; }
 svg { display: block; max-width: 100%; height: auto; }
 svg text { font: 11px system-ui, "Segoe UI", Roboto, Arial, sans-serif; fill: ${colors.faint}; }
