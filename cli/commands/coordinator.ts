@@ -102,7 +102,7 @@ export const coordinatorCommand = command({
     },
     {
       command: "starling coordinator --state ./coordinator --config fleet.yaml",
-      what: 'all settings, nested: "task: { detector: { units: 48 } }"',
+      what: 'all settings, nested: "task: { detector: { window: 48 } }"',
     },
   ],
   async run(options, terminal) {

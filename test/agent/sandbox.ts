@@ -66,21 +66,23 @@ export async function sandbox(): Promise<Sandbox> {
   return box;
 }
 
-/** Three channels of one machine: slow waves with some noise, the same for the same seed. */
-export function waves(rows: number, seed = 1): number[][] {
+/** Three channels of one machine: slow waves with some noise, the same for the same seed; as of row `from`. */
+export function waves(rows: number, seed = 1, from = 0): number[][] {
   let state = seed;
   const noise = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32 - 0.5;
   };
   return Array.from({ length: rows }, (_, i) =>
-    Array.from({ length: channels }, (_, c) => Math.sin(i / (4 + c)) + 0.1 * noise()),
+    Array.from({ length: channels }, (_, c) => Math.sin((from + i) / (4 + c)) + 0.1 * noise()),
   );
 }
 
-/** The waves with a fault in rows from..to-1. */
+/** The waves as they go on after 600 rows, with a fault in rows from..to-1. */
 export function faulty(rows: number, from: number, to: number): number[][] {
-  return waves(rows, 2).map((row, i) => (i >= from && i < to ? row.map((x) => x + 8) : row));
+  return waves(rows, 2, 600).map((row, i) =>
+    i >= from && i < to ? row.map((x) => x + (i % 2 === 0 ? 8 : -8)) : row,
+  );
 }
 
 /** Copies a folder that is being written: where a file is renamed or removed under the copy, it starts again. */

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatJoin, parseJoin } from "../../protocol/join.ts";
 import { makeSigningKeys } from "../../protocol/manifest.ts";
+import { detectorNames } from "../../protocol/task.ts";
 import { isBuilt, mainFile, starling } from "./starling.ts";
 
 /** Of a coordinator that is not there. */
@@ -86,13 +87,13 @@ describe.skipIf(!isBuilt)("starling", () => {
     ],
     [
       ["demo", "--detector", "magic"],
-      '--detector is "magic", but must be gru-forecaster, lstm-forecaster or rnn-forecaster',
+      `--detector is "magic", but must be ${detectorNames.slice(0, -1).join(", ")} or ${detectorNames.at(-1)}`,
     ],
     [["demo", "--data", "/none"], "/none: can't be opened (ENOENT); check the path"],
     [["demo", "--rate", "1"], "--rate is for --data: the built-in plant has its own, so leave it out"],
     [["datasets", "show", "smdd"], 'there is no data set "smdd": did you mean "smd"?'],
     [["datasets", "get", "smd"], "--to is missing: give the folder to install into, as --to <dir>"],
-    [["datasets", "steal"], 'ACTION is "steal", but must be list, show or get'],
+    [["datasets", "steal"], 'ACTION is "steal", but must be list, show, get or look'],
   ];
   it.each(wrong)("%j - is refused in one sentence with exit code 2", async (args, sentence) => {
     expect(await starling(args)).toEqual({ code: 2, stdout: "", stderr: `starling: ${sentence}\n` });
@@ -201,7 +202,7 @@ describe.skipIf(!isBuilt)("starling", () => {
         rounds: [],
       });
       expect((await starling(["status", "--url", ready.http])).stdout).toMatch(
-        /^Task main: gru-forecaster, waiting/,
+        /^Task main: cnn-forecaster, waiting/,
       );
 
       const second = await starling([

@@ -18,7 +18,7 @@ function names(entry: string): string[] {
 describe.skipIf(!isBuilt)("package", () => {
   it.each([
     ["protocol", ["encode", "decode", "topics", "encodeFrame", "FleetError"]],
-    ["models", ["compile", "openDetector", "topologyFor", "readSeries", "auroc", "alarmMachine"]],
+    ["models", ["compile", "openDetector", "blueprintFor", "readSeries", "auroc", "alarmMachine"]],
     ["agent", ["startAgent", "readScores"]],
     ["coordinator", ["startCoordinator", "enrollDevice", "step"]],
   ])("starling/%s loads and offers what the README shows", (entry, expected) => {
