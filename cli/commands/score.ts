@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import { command } from "../command.ts";
+import { count } from "../report/page.ts";
 import { modelFlags, modelOptions, readInputs } from "../score/options.ts";
 import type { AlarmView } from "../score/write-scores.ts";
 import { table } from "../table.ts";
@@ -77,7 +78,7 @@ export const scoreCommand = command({
       value: { file: files.file, detector, rows: series.rows, threshold, alarms },
       text: () =>
         [
-          `${files.file}: ${series.rows} rows, ${alarms.length} ${alarms.length === 1 ? "alarm" : "alarms"} by ${detector}, threshold ${threshold.toPrecision(4)}`,
+          `${files.file}: ${count(series.rows, "row")}, ${count(alarms.length, "alarm")} by ${detector}, threshold ${threshold.toPrecision(4)}`,
           ...(alarms.length === 0 ? [] : ["", alarmsTable(alarms, threshold)]),
         ].join("\n"),
     });
@@ -102,7 +103,7 @@ function alarmsTable(alarms: readonly AlarmView[], threshold: number): string {
         align: "right",
       },
       { title: "rows", value: ({ from, to }) => to - from, digits: 0 },
-      { title: "raised at", value: ({ raised }) => raised, digits: 0 },
+      { title: "raised after", value: ({ from, raised }) => raised - from + 1, digits: 0 },
       {
         title: "peak",
         value: ({ peak }) => (threshold > 0 ? `${(peak / threshold).toFixed(1)} x` : peak.toPrecision(3)),

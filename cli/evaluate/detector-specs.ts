@@ -12,8 +12,9 @@ export interface Choice {
 }
 
 /**
- * The detectors that were asked for, each with the task's settings and its own options. `all` leaves out what can't learn from
- * `input`; one that was named and can't is an error.
+ * The detectors that were asked for, each with the task's settings and its own options. `all` leaves out what is not meant
+ * for `input`; of those that are named, one that can't learn from it is an error (a detector for series that is named takes the rows of anything, in the order
+ * in which they stand).
  */
 export async function chooseDetectors(
   base: DetectorSpec,
@@ -31,8 +32,9 @@ export async function chooseDetectors(
   const choices: Choice[] = [];
   for (const name of wanted) {
     const kind = await kindOf(name);
-    if (!learnsFrom(kind, input)) {
-      if (!named.includes(name)) continue;
+    if (!named.includes(name)) {
+      if (!isMeantFor(kind, input)) continue;
+    } else if (kind.supervised || (kind.input === "images" && input !== "images")) {
       const needs = kind.supervised ? "the labels of what it trains on" : kind.input;
       throw new FleetError(
         "BAD_INPUT",
@@ -59,7 +61,7 @@ export function detectorName(text: string): DetectorName {
 }
 
 /** What takes each row by itself can take the rows of anything. */
-function learnsFrom({ input, supervised }: DetectorKind, of: string): boolean {
+function isMeantFor({ input, supervised }: DetectorKind, of: string): boolean {
   return supervised !== true && (input === of || input === "records");
 }
 

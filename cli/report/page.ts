@@ -4,7 +4,7 @@ export function htmlText(text: string): string {
 }
 
 export function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
+  return `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 }
 
 export interface Page {

@@ -1,7 +1,7 @@
 import type { Series } from "../../models/data/series.ts";
 import { type Curve, type HeatMap, heatMap, type ScoreCurve, scoreCurve, valueCurve } from "./curves.ts";
 import { drawScript } from "./draw-script.ts";
-import { count, htmlText, page } from "./page.ts";
+import { count, page } from "./page.ts";
 
 export interface SeriesPage {
   readonly title: string;
@@ -26,6 +26,7 @@ export interface SeriesScore {
 const MOST_CHANNELS = 40;
 const COLUMNS = 1200;
 const HEAT_COLUMNS = 600;
+const HINT = "under the pointer: row and score";
 
 /** The channels of a file over time, with score, threshold, alarms and what each channel made of the score where they are known. */
 export function seriesPage({ title, series, score, labels, below = "" }: SeriesPage): string {
@@ -75,7 +76,7 @@ export function seriesPage({ title, series, score, labels, below = "" }: SeriesP
   return page({
     title,
     lead: text,
-    body: `<div class="card"><div class="legend">${legend.join("")}</div><div class="plot"><h4>&nbsp;<span data-text="${htmlText(text)}">${htmlText(text)}</span></h4><canvas data-plot="0"></canvas></div></div>${below}`,
+    body: `<div class="card"><div class="legend">${legend.join("")}</div><div class="plot"><h4>&nbsp;<span data-text="${HINT}">${HINT}</span></h4><canvas data-plot="0"></canvas></div></div>${below}`,
     drawings: [drawing],
     script: drawScript,
   });
