@@ -32,6 +32,11 @@ export function warmUpRows({ spec, input }: Pick<Detector, "spec" | "input">, sm
 
 /** Held-back rows without which sigma and threshold would be luck. */
 const fewestHeldBack = 32;
+/** Whether a series is long enough to be cut into a part to train on and a held-back one. */
+export function enoughRows(rows: number, { window }: DetectorSpec): boolean {
+  return rows - Math.max(fewestHeldBack, window + 1) > window;
+}
+
 /** Rows far outside would pull the weights after them; in scores they count in full, up to the spec's clip. */
 const trainingClip = 10;
 
@@ -69,8 +74,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
     const cuts = all.flatMap((series) => {
       const { rows } = series;
+      if (!enoughRows(rows, spec)) return [];
       const enough = Math.max(fewestHeldBack, spec.window + 1);
-      if (rows - enough <= spec.window) return [];
       const heldBack = Math.max(spec.heldBack, enough / rows);
       return [inTime ? { series, ...splitInTime(rows, heldBack) } : splitByContent(series, heldBack)];
     });
