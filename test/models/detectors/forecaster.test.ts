@@ -95,7 +95,7 @@ describe("forecaster", () => {
         last = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
       return last;
     };
-    const late = scoreFrom(test.rows - 1 - warmUpRows(spec(), alarm.smooth));
+    const late = scoreFrom(test.rows - 1 - warmUpRows(detector, alarm.smooth));
     expect(Math.abs(late / scoreFrom(0) - 1)).toBeLessThan(0.1);
   });
 
