@@ -33,6 +33,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "show the fleet, the rounds and the alerts of a coordinator",
     load: async () => (await import("./commands/status.ts")).statusCommand,
   },
+  tune: {
+    summary: "search a detector's settings on training data",
+    load: async () => (await import("./commands/tune.ts")).tuneCommand,
+  },
   datasets: {
     summary: "list and install known data sets",
     load: async () => (await import("./commands/datasets.ts")).datasetsCommand,
