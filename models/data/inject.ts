@@ -34,7 +34,7 @@ export interface Injected {
   readonly events: readonly Injection[];
 }
 
-/** A fault every so many rows: a share of about a tenth, with normal time around each in which a score can settle. */
+/** A fault every so many rows: about a sixth of all rows, with normal time around each in which a score can settle. */
 export const ROWS_PER_FAULT = 200;
 /** Rows of all faults but spikes. */
 const LASTING = [20, 60] as const;
