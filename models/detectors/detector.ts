@@ -36,6 +36,8 @@ export interface AlarmLevel {
 
 export interface TrainOptions {
   readonly training: TrainingSpec;
+  /** The result is for this device alone and not for an average. */
+  readonly personal?: boolean;
   readonly seed: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: {
