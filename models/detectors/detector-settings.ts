@@ -57,10 +57,9 @@ export function specsOf(
   name: DetectorName,
   settings: DetectorSettings,
 ): { spec: DetectorSpec; training: TrainingSpec } {
-  const { options, window, stride, clip, adaptRows, heldBack } = settings;
-  const { epochs, batchSize, learningRate, optimizer, clipNorm } = settings;
+  // Each takes what is its own.
   return {
-    spec: { name, options, window, stride, scaling: "local", clip, adaptRows, heldBack },
-    training: { epochs, batchSize, learningRate, optimizer, clipNorm, mu: 0 },
+    spec: z.object(DetectorSpec.shape).parse({ ...settings, name }),
+    training: z.object(TrainingSpec.shape).parse(settings),
   };
 }

@@ -98,6 +98,8 @@ async function learn(
       training,
       // Each fit draws its own order.
       seed: (settings.seed + fits) >>> 0,
+      // What was known is mixed with what is new.
+      ...(fits > 0 && { personal: true }),
       ...(signal && { signal }),
       ...(onProgress && { onProgress }),
     });

@@ -9,7 +9,6 @@ import { blueprintFor, kindOf, tunedOptions } from "../detectors/catalog.ts";
 import type { Detector, Recent } from "../detectors/detector.ts";
 import type { DetectorKind } from "../detectors/kind.ts";
 import { openDetector, warmUpRows } from "../detectors/open.ts";
-import { floors } from "../detectors/stream-scorer.ts";
 import { createRandom } from "../engine/random.ts";
 import { aucPr } from "./ranking.ts";
 
@@ -206,7 +205,7 @@ function prepare({ devices, seed, detector }: TuneOptions, widest: number) {
     const fit = cut(0, at);
     const { mean, sigma } = fitScaler(seriesStatistics(fit), {
       clip: detector.clip,
-      sigmaFloor: floors.channel,
+      sigmaFloor: detector.sigmaFloor,
     });
     const judged = cut(at, train.rows);
     const faults = Array.from({ length: FAULT_SETS }, (_, k) =>

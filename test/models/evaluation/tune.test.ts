@@ -35,7 +35,7 @@ describe("tune", () => {
     const tuned = await tune({ ...options, onProgress: ({ trials }) => seen.push(trials) });
     expect(seen).toEqual([1, 2, 3, 4, 5]);
     expect(await tune(options)).toEqual(tuned);
-    expect(tuned.base.point).toEqual({ window: 16, learningRate: 0.003, units: 16 });
+    expect(tuned.base.point).toEqual({ window: 16, learningRate: 0.003, ridge: 0.03, units: 16 });
     const texts = tuned.trials.map(({ point }) => JSON.stringify(point));
     expect(new Set(texts).size).toBe(5);
     for (let i = 1; i < 5; i++)
@@ -50,27 +50,26 @@ describe("tune", () => {
     expect(other.trials.map(({ point }) => JSON.stringify(point)).sort()).not.toEqual(texts.sort());
   });
 
-  it("prefers a detector that has learned to one that has not", async () => {
-    const training = TrainingSpec.parse({ epochs: 4, learningRate: 1e-9 });
-    const { base, trials } = await tune({ ...options, training, trials: 8 });
-    const learned = trials.filter(({ point }) => point.learningRate !== 1e-9);
-    expect(learned.length).toBeGreaterThan(2);
-    for (const { aucPr } of learned) expect(aucPr).toBeGreaterThan(base.aucPr);
+  it("prefers a forecast to none", async () => {
+    // So heavy a ridge leaves nothing of the forecast but the mean.
+    const detector = DetectorSpec.parse({ name: "var", options: { ridge: 100 } });
+    const { base, trials, best } = await tune({ ...options, detector, trials: 100 });
+    for (const trial of trials) {
+      if (trial.point.ridge === 100) expect(trial.aucPr).toBeLessThan(best.aucPr - 0.1);
+      else expect(trial.aucPr).toBeGreaterThan(base.aucPr);
+    }
   });
 
   it("tries the whole grid where it is small enough, and says so", async () => {
-    const kind = await kindOf("rnn-forecaster");
-    const axes = searchSpace(kind, options);
-    expect(axes).toEqual({ window: [16, 32, 64], learningRate: [0.001, 0.003, 0.01], units: [16, 32, 64] });
-    const training = TrainingSpec.parse({ epochs: 1 });
-    const { trials, exhaustive } = await tune({
-      ...options,
-      training,
-      trials: 27,
-      devices: [options.devices[0]!],
-    });
-    expect(trials).toHaveLength(27);
-    expect(exhaustive).toBe(true);
+    const gradients = searchSpace(await kindOf("rnn-forecaster"), options);
+    expect(Object.keys(gradients)).toEqual(["window", "learningRate", "ridge", "units"]);
+    const detector = DetectorSpec.parse({ name: "var", options: { lags: 4 } });
+    const sums = searchSpace(await kindOf("var"), { ...options, detector });
+    expect(sums).toEqual({ lags: [1, 2, 3, 4, 5], ridge: [0.001, 0.01, 0.1] });
+    const all = await tune({ ...options, detector, trials: 15 });
+    expect(all.trials).toHaveLength(15);
+    expect(all.exhaustive).toBe(true);
+    expect((await tune({ ...options, detector, trials: 14 })).exhaustive).toBe(false);
   });
 
   it("leaves out a device with too few rows for the widest window, and says so", async () => {
