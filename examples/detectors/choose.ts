@@ -2,7 +2,7 @@ import { aucPr, createDetector, type DetectorName } from "starling/models";
 import { pump } from "./pump.ts";
 
 const normal = pump(4000, { seed: 1 });
-const test = pump(1000, { seed: 2, fault: 0.8 });
+const test = pump(1000, { seed: 2, from: 4000, fault: 0.8 });
 const labels = Uint8Array.from(test, (_, row) => (row >= 300 && row < 340 ? 1 : 0));
 
 const names: DetectorName[] = ["var", "mahalanobis", "cnn-forecaster"];

@@ -2,7 +2,7 @@ import { createDetector } from "starling/models";
 import { pump } from "./pump.ts";
 
 const normal = pump(4000, { seed: 1 }); // rows of numbers; a Series of readSeries does as well
-const today = pump(1000, { seed: 2, fault: 0.8 });
+const today = pump(1000, { seed: 2, from: 4000, fault: 0.8 });
 
 const detector = await createDetector("cnn-forecaster", {
   window: 32, // rows of a training window

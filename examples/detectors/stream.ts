@@ -13,7 +13,7 @@ learned.dispose();
 // Where rows come one by one: the same scores as in one piece.
 const detector = await loadDetector(await readFile("pump.detector"));
 const stream = detector.stream({ before: history });
-for (const [row, values] of pump(1000, { seed: 2, fault: 0.8 }).entries()) {
+for (const [row, values] of pump(1000, { seed: 2, from: 4000, fault: 0.8 }).entries()) {
   const { alarm, score, channels } = stream.push(values);
   if (alarm === "onset")
     console.log(`row ${row}: alarm, score ${score.toFixed(1)}, ${channels[0]?.name} first`);
@@ -21,7 +21,7 @@ for (const [row, values] of pump(1000, { seed: 2, fault: 0.8 }).entries()) {
 }
 
 // Later: go on learning from newer normal rows; threshold and usual sizes are set anew.
-await detector.partialFit(pump(2000, { seed: 3 }));
+await detector.partialFit(pump(2000, { seed: 3, from: 5000 }));
 await writeFile("pump.detector", detector.save());
 detector.dispose();
 await rm("pump.detector");

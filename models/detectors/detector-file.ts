@@ -67,7 +67,9 @@ export function encodeDetector({ topology, layout, weights, ...head }: SavedDete
 }
 
 /** Throws BAD_INPUT for bytes that are no detector file or of another form, CORRUPT for one that is damaged. */
-export function decodeDetector(bytes: Uint8Array): SavedDetector {
+export function decodeDetector(given: Uint8Array): SavedDetector {
+  // A Buffer's slices are views, and floats must lie at multiples of four.
+  const bytes = new Uint8Array(given);
   const start = String.fromCharCode(...bytes.subarray(0, hashAt));
   if (!start.startsWith(magic))
     throw new FleetError("BAD_INPUT", "these bytes are no detector file; give what a detector's save() gave");

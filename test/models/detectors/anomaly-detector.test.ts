@@ -330,6 +330,17 @@ describe("anomaly detector", () => {
     );
   });
 
+  it("loads from a Buffer that begins anywhere in memory", async () => {
+    const bytes = fitted.save();
+    for (const at of [0, 1, 2, 3]) {
+      const pool = Buffer.alloc(bytes.length + at);
+      pool.set(bytes, at);
+      const copy = await loadDetector(pool.subarray(at));
+      expect(copy.save()).toEqual(bytes);
+      copy.dispose();
+    }
+  });
+
   it("a damaged file, at any byte, and a cut one are refused", async () => {
     const bytes = fitted.save();
     await fc.assert(
