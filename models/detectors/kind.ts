@@ -37,8 +37,8 @@ export interface DetectorKind {
   readonly supervised?: boolean;
   /** "channels": z-scores, channel by channel; "none": values as they are (images in 0..1). */
   readonly scaling: "channels" | "none";
-  /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. */
-  readonly normalized: boolean;
+  /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. A kind may leave it to its hyperparameters. */
+  readonly normalized: boolean | ((tuned: Readonly<Record<string, number>>) => boolean);
   readonly hyperparameters: Hyperparameters;
   /** What a version carries beside the array, JSON: a LayersModel topology, or what the sums are of. */
   blueprint(options: BlueprintOptions): unknown;

@@ -42,11 +42,13 @@ const trainingClip = 10;
 export async function openDetector(options: OpenDetectorOptions): Promise<Detector> {
   const { spec, channels } = options;
   const kind = await kindOf(spec.name);
+  const tuned = tunedOptions(kind, spec);
+  const normalized = typeof kind.normalized === "function" ? kind.normalized(tuned) : kind.normalized;
   const estimator = await kind.open({
     blueprint: JSON.parse(options.topology),
     spec,
     channels,
-    tuned: tunedOptions(kind, spec),
+    tuned,
     seed: options.seed,
     maxBatch: options.maxBatch ?? 32,
   });
@@ -107,7 +109,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
       const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
-      const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
+      const sigma = normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
       const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
