@@ -49,6 +49,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "list and explain the detectors that can be trained",
     load: async () => (await import("./commands/detectors.ts")).detectorsCommand,
   },
+  tune: {
+    summary: "search a detector's settings on training data",
+    load: async () => (await import("./commands/tune.ts")).tuneCommand,
+  },
   datasets: {
     summary: "list and install known data sets",
     load: async () => (await import("./commands/datasets.ts")).datasetsCommand,

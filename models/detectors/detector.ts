@@ -31,6 +31,8 @@ export interface Calibration {
 export interface AlarmLevel {
   readonly quantile: number;
   readonly smooth: Smoothing;
+  /** Gets the smoothed scores of the held-back rows, of which the threshold is a quantile. */
+  readonly onScores?: (scores: Float64Array) => void;
 }
 
 export interface TrainOptions {

@@ -124,7 +124,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
-    calibrate(recent, { quantile, smooth: wanted }: AlarmLevel): Calibration {
+    calibrate(recent, { quantile, smooth: wanted, onScores }: AlarmLevel): Calibration {
       const smooth = smoothingOf(wanted);
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
@@ -133,15 +133,14 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
+      const smoothed = scores.map((score) => smoothing.push(score));
+      onScores?.(smoothed);
       return {
         sigma: [...sigma],
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        threshold: fitThreshold(
-          scores.map((score) => smoothing.push(score)),
-          { kind: "auto", quantile },
-        ),
+        threshold: fitThreshold(smoothed, { kind: "auto", quantile }),
         rows: scores.filter((score) => !Number.isNaN(score)).length,
       };
     },

@@ -1,0 +1,132 @@
+import { FleetError } from "../../protocol/errors.ts";
+import { fitTail, type Tail } from "../scoring/tail.ts";
+import { blueprintFor, type DetectorName, kindOf } from "./catalog.ts";
+import type { Calibration, Detector, TrainOptions } from "./detector.ts";
+import type { CheckedRows } from "./detector-rows.ts";
+import { type DetectorSettings, specsOf } from "./detector-settings.ts";
+import { openDetector } from "./open.ts";
+
+/** A detector that has learned, with what it needs beside its weights. */
+export interface Fitted {
+  readonly detector: Detector;
+  /** JSON. */
+  readonly topology: string;
+  readonly names: readonly string[];
+  readonly calibration: Calibration;
+  readonly tail: Tail;
+  /** Training samples behind the weights, and how often they were trained. */
+  readonly samples: number;
+  readonly fits: number;
+}
+
+export type Progress = NonNullable<TrainOptions["onProgress"]>;
+
+export interface LearnOptions {
+  readonly name: DetectorName;
+  readonly settings: DetectorSettings;
+  readonly rows: CheckedRows;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: Progress | undefined;
+}
+
+type Learned = Fitted & {
+  readonly report: { readonly samples: number; readonly loss: number; readonly heldBackLoss: number };
+};
+
+/** The engine's side of a detector whose rest is known. */
+export async function openFitted<F extends Omit<Fitted, "detector">>(
+  from: F & { readonly name: DetectorName; readonly settings: DetectorSettings },
+): Promise<Omit<F, "name" | "settings"> & { readonly detector: Detector }> {
+  const { name, settings, ...rest } = from;
+  return { ...rest, detector: await open(name, settings, rest) };
+}
+
+function open(
+  name: DetectorName,
+  settings: DetectorSettings,
+  { topology, names }: Pick<Fitted, "topology" | "names">,
+): Promise<Detector> {
+  const { spec } = specsOf(name, settings);
+  const { seed, batchSize: maxBatch } = settings;
+  return openDetector({ spec, topology, channels: names.length, seed, statistics: null, maxBatch });
+}
+
+/** Learned from these rows alone. */
+export async function trainedOn(options: LearnOptions): Promise<Learned> {
+  const { name, settings, rows } = options;
+  const { names, channels } = rows;
+  const topology = JSON.stringify(await blueprintFor(specsOf(name, settings).spec, channels));
+  const detector = await open(name, settings, { topology, names });
+  try {
+    return await learn({ detector, topology, names, fits: 0 }, options);
+  } catch (error) {
+    detector.dispose();
+    throw error;
+  }
+}
+
+/**
+ * The weights of `from` trained on; after an error they are as before. Those of a kind that learns by sums are means over samples, so the old and the
+ * new ones are averaged by theirs.
+ */
+export async function trainFurther(from: Fitted, options: LearnOptions): Promise<Learned> {
+  const { detector, samples } = from;
+  const before = detector.weights();
+  try {
+    const { learns } = await kindOf(options.name);
+    return await learn(from, options, (added) => {
+      if (learns === "by gradients") return;
+      const part = added / (samples + added);
+      detector.setWeights(detector.weights().map((w, i) => before[i]! + part * (w - before[i]!)));
+    });
+  } catch (error) {
+    detector.setWeights(before);
+    throw error;
+  }
+}
+
+async function learn(
+  from: Pick<Fitted, "detector" | "topology" | "names" | "fits"> & Partial<Fitted>,
+  { name, settings, rows, signal, onProgress }: LearnOptions,
+  merge: (added: number) => void = () => {},
+): Promise<Learned> {
+  const { detector, topology, names, fits } = from;
+  const { training } = specsOf(name, settings);
+  const { alarm } = settings;
+  try {
+    const { samples, loss } = await detector.train(rows, {
+      training,
+      // Each fit draws its own order.
+      seed: (settings.seed + fits) >>> 0,
+      // What was known is mixed with what is new.
+      ...(fits > 0 && { personal: true }),
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+    });
+    merge(samples);
+    let tail: Tail | undefined;
+    const calibration = detector.calibrate(rows, {
+      ...alarm,
+      onScores: (scores) => {
+        tail = fitTail(scores);
+      },
+    });
+    return {
+      detector,
+      topology,
+      names,
+      calibration,
+      tail: tail!,
+      samples: (from.samples ?? 0) + samples,
+      fits: fits + 1,
+      report: { samples, loss, heldBackLoss: detector.heldBackLoss(rows) },
+    };
+  } catch (cause) {
+    if (!(cause instanceof FleetError && cause.code === "UNAVAILABLE")) throw cause;
+    throw new FleetError(
+      "BAD_INPUT",
+      `${rows.rows} rows are too few for ${name} with windows of ${settings.window}; give more rows, or a smaller window`,
+      { cause },
+    );
+  }
+}
