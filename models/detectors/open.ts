@@ -3,10 +3,12 @@ import type { DetectorSpec } from "../../protocol/task.ts";
 import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
+import { fitLevel } from "../scoring/alarm-level.ts";
+import { driftReference } from "../scoring/drift.ts";
 import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
 import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
-import { fitThreshold } from "../scoring/threshold.ts";
+import { fitTail } from "../scoring/tail.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
@@ -102,7 +104,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
-    calibrate(recent, { quantile, smooth }: AlarmLevel): Calibration {
+    calibrate(recent, alarm: AlarmLevel): Calibration {
+      const { smooth, rateHz } = alarm;
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
       const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
@@ -110,15 +113,16 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
+      const smoothed = scores.map((score) => smoothing.push(score));
       return {
         sigma: [...sigma],
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        threshold: fitThreshold(
-          scores.map((score) => smoothing.push(score)),
-          { kind: "auto", quantile },
-        ),
+        ...fitLevel(smoothed, alarm),
+        ...(rateHz === undefined ? {} : { rateHz }),
+        tail: fitTail(smoothed),
+        drift: driftReference(smoothed),
         rows: scores.length,
       };
     },

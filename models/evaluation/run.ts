@@ -100,7 +100,10 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         const own = weights[d];
         if (!judged || !own) continue;
         detector.setWeights(own);
-        const calibration = detector.calibrate(train, alarm);
+        const calibration = detector.calibrate(train, {
+          ...alarm,
+          rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
+        });
         const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
         const one = { ...judgedScores, detector: options.detector.name, arm, seed };
         if (set.judging === "device") rows.push(line(device, judge(one, data, options), fellBack[d]));
@@ -207,7 +210,7 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
 
 function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions): Evaluation {
   const { scores, labels, threshold, contributions, terms } = scored;
-  const { k, n } = alarm;
+  const { k, n, gap, release } = alarm;
   const explained =
     data.rootCauses && terms === data.test.channels
       ? { contributions, channels: terms, events: data.rootCauses }
@@ -215,7 +218,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions
   return evaluateScores({
     scores,
     labels,
-    rule: { threshold, k, n },
+    rule: { threshold, k, n, gap, release },
     rateHz: data.test.rateHz ?? set.rateHz,
     vus,
     explained,
@@ -233,9 +236,15 @@ function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions)
     );
     at += one.scores.length;
   }
-  const { k, n } = alarm;
+  const { k, n, gap, release } = alarm;
   const labels = joinedBytes(scored.map(({ labels }) => labels));
-  return evaluateScores({ scores, labels, rule: { threshold: 1, k, n }, rateHz: set.rateHz, vus });
+  return evaluateScores({
+    scores,
+    labels,
+    rule: { threshold: 1, k, n, gap, release },
+    rateHz: set.rateHz,
+    vus,
+  });
 }
 
 function joinedBytes(parts: readonly Uint8Array[]): Uint8Array {

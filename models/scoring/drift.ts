@@ -29,7 +29,7 @@ export interface DriftState {
 }
 
 export interface DriftMonitor {
-  /** The next score, alarmed or not: what alarms for ever is drift too. NaN changes nothing. */
+  /** The next score, alarmed or not: what alarms for ever is drift too. NaN changes nothing. No allocation. */
   push(score: number): DriftVerdict;
   readonly verdict: DriftVerdict;
   /** Population stability index of the recent scores against the reference. */
@@ -109,7 +109,8 @@ export function driftMonitor(
   let chance = 0;
 
   const compare = () => {
-    const weight = counts.reduce((a, b) => a + b, 0);
+    let weight = 0;
+    for (let b = 0; b < counts.length; b++) weight += counts[b]!;
     // Weights w^i have the variance of (1 + w) / (1 - w) equal ones; while few rows were seen, of those.
     const seen = Math.min(rows, 2 * memoryRows - 1) / length;
     const least = HALF_A_SCORE / Math.max(1, Math.min(seen, independent));
@@ -127,14 +128,14 @@ export function driftMonitor(
   compare();
 
   const judge = () => {
-    const passed = (level: number) => psi > level && psi > chance;
     const limit = SIGNAL * length;
     const sum = Math.max(rise, fall);
     const calm = (psi < PSI.calm || psi < chance) && sum < limit / 2;
-    worseRows = passed(PSI.major) ? worseRows + 1 : 0;
+    worseRows = psi > PSI.major && psi > chance ? worseRows + 1 : 0;
     betterRows = calm ? betterRows + 1 : 0;
     if (verdict !== "retrain-due" && worseRows >= memoryRows) verdict = "retrain-due";
-    else if (verdict === "stable" && (passed(PSI.drifting) || sum > limit)) verdict = "drifting";
+    else if (verdict === "stable" && ((psi > PSI.drifting && psi > chance) || sum > limit))
+      verdict = "drifting";
     else if (verdict !== "stable" && betterRows >= memoryRows) verdict = "stable";
   };
 

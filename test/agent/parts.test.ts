@@ -10,6 +10,8 @@ import { lockFolder } from "../../agent/lock.ts";
 import { openScoresFile, readScores } from "../../agent/scores-file.ts";
 import { fullBucket, takeFrom } from "../../agent/throttle.ts";
 import { formOf, parseSample } from "../../models/data/sample-line.ts";
+import { driftReference } from "../../models/scoring/drift.ts";
+import { fitTail } from "../../models/scoring/tail.ts";
 import { DetectorSpec } from "../../protocol/task.ts";
 import { type Sandbox, sandbox } from "./sandbox.ts";
 import { makeVersion, task } from "./scripted-coordinator.ts";
@@ -172,7 +174,19 @@ describe("what to install", () => {
       sha256: manifest.transfer.sha256,
       detector,
       alarm,
-      calibration: { sigma: [], scalerMean: [], scalerSigma: [], levels: [], threshold: 1, rows: 1 },
+      calibration: {
+        ...{
+          sigma: [],
+          scalerMean: [],
+          scalerSigma: [],
+          levels: [],
+          threshold: 1,
+          rows: 1,
+          basis: "rule" as const,
+        },
+        tail: fitTail(Float64Array.of(1, 2)),
+        drift: driftReference(Float64Array.of(1, 2)),
+      },
     };
     const other = { ...now, sha256: "0".repeat(64) };
     expect(decideInstall(wanted, undefined).kind).toBe("install");
