@@ -241,6 +241,55 @@ describe("coordinator", () => {
     expect(house.coordinator.view.device("a")?.alerts).toBe(1);
   });
 
+  it("counts the devices whose scores drift, and tells when that changes", async () => {
+    house = await testCoordinator(smallTask({ minDevices: 5 }));
+    const [a, b] = await join3(["a", "b"]);
+    const { view } = house.coordinator;
+    const told: unknown[] = [];
+    view.watch((event) => {
+      if (event.name === "task") told.push([event.view.drifting, event.view.retrainDue]);
+    });
+    const beat = (device: ScriptedDevice, drift?: { state: string; index: number }) => {
+      const zero = {
+        uptimeMs: 0,
+        rssBytes: 0,
+        peakRssBytes: 0,
+        cpuMs: 0,
+        rows: 0,
+        scored: 0,
+        spooledAlerts: 0,
+      };
+      const message = { kind: "heartbeat", bootSeq: 1, ...zero, running: null, activity: "idle" };
+      const level = { threshold: 4, installed: 2, basis: "extrapolated", recalibrations: 1, limited: true };
+      const more = drift === undefined ? {} : { drift, level };
+      const payload = encode({ ...message, sourceEnded: false, scores: null, ...more });
+      return device.client.publishAsync(topics.up(device.name, "hb"), Buffer.from(payload));
+    };
+    const count = (drifting: number, retrainDue: number) =>
+      until(() => {
+        const task = view.task();
+        return task.drifting === drifting && task.retrainDue === retrainDue;
+      }, `${drifting} drifting, ${retrainDue} due`);
+    await beat(a!); // of an older agent
+    await beat(a!, { state: "drifting", index: 0.2 });
+    await count(1, 0);
+    await beat(b!, { state: "retrain-due", index: 0.5 });
+    await count(2, 1);
+    await beat(b!, { state: "retrain-due", index: 0.6 });
+    await beat(a!, { state: "stable", index: 0.01 });
+    await count(1, 1);
+    expect(told).toEqual([
+      [1, 0],
+      [2, 1],
+      [1, 1],
+    ]);
+    expect(house.log.lines.filter((line) => line.includes("retraining is due"))).toHaveLength(1);
+    expect(view.device("b")?.heartbeat).toMatchObject({
+      drift: { state: "retrain-due", index: 0.6 },
+      level: { basis: "extrapolated", limited: true },
+    });
+  });
+
   it("a task whose detector changed is refused with what to do", async () => {
     house = await testCoordinator(smallTask({ minDevices: 1 }));
     await join3(["a"]);
