@@ -64,9 +64,15 @@ export type AlarmSpec = z.infer<typeof AlarmSpec>;
 /** Every kind of detector. What each is and what it can be tuned by stands in models/detectors. */
 export const detectorNames = [
   "cnn-forecaster",
+  "ewma-z",
   "gru-forecaster",
   "lstm-forecaster",
+  "mahalanobis",
+  "pca",
   "rnn-forecaster",
+  "t-test",
+  "var",
+  "z-test",
 ] as const;
 
 /** What is trained: the network with its preprocessing. Travels to the device; the topology itself travels inside the version. */
@@ -81,6 +87,10 @@ export const DetectorSpec = z.strictObject({
   scaling: z.enum(["local", "federated"]).default("local"),
   /** Scaled values are clipped to +-clip standard deviations. */
   clip: z.number().positive().max(1000).default(100),
+  /** Smallest standard deviation of a channel, as a part of its typical size: chosen on SMD's training data. */
+  sigmaFloor: z.number().positive().max(1).default(0.1),
+  /** Most that one channel's squared residual counts for in a row's score, in squares of its usual size. */
+  residualClip: z.number().positive().max(1e12).default(1000),
   /**
    * Rows over which a small lasting change of a channel's level becomes the new normal: the slow part of the residual is taken off it, so
    * that data which drifts does not alarm for ever. A large change takes longer in proportion. 0 is off.

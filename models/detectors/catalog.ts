@@ -7,9 +7,15 @@ export type DetectorName = (typeof detectorNames)[number];
 /** Loaded when it is asked for: an agent runs one kind. */
 const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
+  "ewma-z": async () => (await import("./ewma-z.ts")).ewmaZ,
   "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
+  mahalanobis: async () => (await import("./mahalanobis.ts")).mahalanobis,
+  pca: async () => (await import("./pca.ts")).pca,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
+  "t-test": async () => (await import("./t-test.ts")).tTest,
+  var: async () => (await import("./var.ts")).vectorAutoregression,
+  "z-test": async () => (await import("./z-test.ts")).zTest,
 };
 
 export { detectorNames };

@@ -1,4 +1,4 @@
-import { openForecaster } from "./forecaster.ts";
+import { forecasterHyperparameters, openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { forecastHead, graph } from "./topology.ts";
 
@@ -11,6 +11,7 @@ export const cnnForecaster: DetectorKind = {
   scaling: "channels",
   normalized: true,
   hyperparameters: {
+    ...forecasterHyperparameters,
     filters: {
       default: 32,
       least: 1,

@@ -42,6 +42,8 @@ export type AlarmLevel = FitLevelOptions & { readonly smooth: Smoothing };
 
 export interface TrainOptions {
   readonly training: TrainingSpec;
+  /** The result is for this device alone and not for an average. */
+  readonly personal?: boolean;
   readonly seed: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: {

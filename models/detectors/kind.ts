@@ -73,6 +73,8 @@ export interface ScaledPart {
 
 export interface EstimatorTraining {
   readonly training: TrainingSpec;
+  /** The result is for this device alone and not for an average: what the fleet knows is mixed with what is its own. */
+  readonly personal?: boolean;
   readonly seed: number;
   readonly signal?: AbortSignal;
   readonly onEpoch?: (done: { readonly epoch: number; readonly loss: number }) => void;

@@ -19,16 +19,17 @@ export async function fitNetwork(
   model: Model,
   samples: Samples,
   { training, seed, signal, onEpoch }: EstimatorTraining,
-  loss: FitOptions["loss"] = "mse",
+  more: Pick<FitOptions, "freeze"> & { readonly loss?: FitOptions["loss"] } = {},
 ): Promise<number> {
   const { epochs, batchSize, optimizer, learningRate, clipNorm, mu } = training;
   const { losses } = await model.fit(samples, {
     epochs,
     batchSize,
     optimizer: { name: optimizer, learningRate },
-    loss,
+    loss: "mse",
     seed,
     shuffle: true,
+    ...more,
     ...(clipNorm > 0 ? { clipNorm } : {}),
     ...(mu > 0 ? { proximal: { mu } } : {}),
     ...(signal === undefined ? {} : { signal }),

@@ -73,7 +73,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   const fitOn = ({ series, train }: Cut): Scaler => {
     if (kind.scaling === "none") return identityScaler(channels, spec.clip);
     const statistics = federated ?? seriesStatistics(series, train);
-    return fitScaler(statistics, { clip: spec.clip, sigmaFloor: floors.channel });
+    return fitScaler(statistics, { clip: spec.clip, sigmaFloor: spec.sigmaFloor });
   };
   const scaled = (cut: Cut) => {
     const { series, train, heldBack } = cut;
@@ -90,7 +90,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     layout: estimator.layout,
     weights: () => estimator.weights(),
     setWeights: (flat) => estimator.setWeights(flat),
-    async train(data, { training, seed, signal, onProgress }: TrainOptions) {
+    async train(data, { training, personal, seed, signal, onProgress }: TrainOptions) {
       const parts = split(data).map(scaled);
       const train = parts.map((part) => part.train);
       const heldBackLoss = estimator.loss(parts.map(({ heldBack }) => heldBack));
@@ -98,6 +98,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const loss = await estimator.train(train, {
         training,
         seed,
+        ...(personal === undefined ? {} : { personal }),
         ...(signal === undefined ? {} : { signal }),
         onEpoch: ({ epoch, loss }) => onProgress?.({ epoch, epochs, loss }),
       });
@@ -158,7 +159,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
   }
 
   function* scoresOf(stretch: Stretch, sigma: Float64Array): Generator<number> {
-    const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
+    const scorer = residualScorer({ sigma, sigmaFloor: floors.residual, clip: spec.residualClip });
     for (const residual of levelledRows(stretch, sigma)) yield scorer.score(residual);
   }
 

@@ -1,8 +1,9 @@
-import { openForecaster } from "./forecaster.ts";
+import { forecasterHyperparameters, openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { forecastHead, graph } from "./topology.ts";
 
 const hyperparameters = {
+  ...forecasterHyperparameters,
   units: {
     default: 32,
     least: 1,

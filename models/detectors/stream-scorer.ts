@@ -8,8 +8,8 @@ import { tailProbability } from "../scoring/tail.ts";
 import type { Calibration, StreamScorer } from "./detector.ts";
 import type { Estimator } from "./kind.ts";
 
-/** Smallest sigma of a channel, as a part of its typical size, and of a residual, in z-scores: chosen on SMD's training data. */
-export const floors = { channel: 0.1, residual: 0.1 };
+/** Smallest sigma of a residual, in z-scores: chosen on SMD's training data. */
+export const floors = { residual: 0.1 };
 
 export interface StreamOptions {
   readonly estimator: Estimator;
@@ -36,7 +36,7 @@ export function streamScorer({
   const sigma = Float64Array.from(calibration.sigma);
   const residuals = estimator.stream();
   const tracker = levelTracker({ rows: spec.adaptRows, sigma, sigmaFloor: floors.residual });
-  const scorer = residualScorer({ sigma, sigmaFloor: floors.residual });
+  const scorer = residualScorer({ sigma, sigmaFloor: floors.residual, clip: spec.residualClip });
   const smoothing = smoother(smooth, calibration.levels);
   const row = new Float32Array(channels);
   const target = new Float32Array(channels);

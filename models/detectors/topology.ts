@@ -60,16 +60,18 @@ export function graph(name: string): Graph {
 
 /** Rows of the linear part of a forecaster: of the orders tried, the third is where a linear forecast of SMD stops gaining. */
 export const LINEAR_ROWS = 3;
+/** The layer of it: its weights are solved for, not trained (`linear-part.ts`). */
+export const LINEAR_LAYER = "linear";
 
 /**
  * The last layers of a forecaster: the next row is this one, plus what is linear in the last rows, plus what the network makes of `features`. Both parts
- * begin at zero, so an untrained forecaster says "no change", and a fleet's average of them means something from the first round on.
+ * begin at zero, so an untrained forecaster says "no change".
  * Source: the autoregressive component of LSTNet (Lai et al. 2018, arXiv 1703.07015, section 3.6).
  */
 export function forecastHead(g: Graph, rows: string, features: string, channels: number): string {
   const linear = g.layer(
     "Conv1D",
-    "linear",
+    LINEAR_LAYER,
     {
       filters: channels,
       kernel_size: [LINEAR_ROWS],

@@ -86,7 +86,7 @@ export interface Model {
 export async function compile(topology: unknown, options: CompileOptions): Promise<Model> {
   const { seed, maxBatch } = parseOptions(options);
   const model = unwrap(topology);
-  const plan = planOf(parseTopology(model));
+  const plan = await planOf(parseTopology(model));
   let machine: Machine | null = await createMachine(plan, {
     maxBatch,
     ...(options.module && { module: options.module }),
@@ -100,6 +100,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     script: options.threadScript,
   });
   let fitting = false;
+  const derived = { kept: false };
 
   function live(): Machine {
     if (!machine) throw new FleetError("UNAVAILABLE", "the model was disposed; compile it again");
@@ -122,7 +123,12 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
       return await train(target, data, options, { disposal: disposal.signal, crews });
     } finally {
       fitting = false;
+      derived.kept = false;
     }
+  }
+
+  function score(x: Arrays): Float32Array[] {
+    return predict(live(), listOf(x), fitting ? { kept: false } : derived);
   }
 
   return {
@@ -147,10 +153,11 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
         throw new FleetError("NOT_FINITE", "the weights hold NaN or Inf; the old ones stay");
       }
       weights.set(flat);
+      derived.kept = false;
     },
     fit: fitModel,
-    predict: (x) => predict(live(), listOf(x))[0]!,
-    predictAll: (x) => predict(live(), listOf(x)),
+    predict: (x) => score(x)[0]!,
+    predictAll: score,
     evaluate(...args: readonly unknown[]) {
       const { data, options } = dataAndOptions<ModelEvaluateOptions | undefined>(args);
       return evaluate(live(), data, options);

@@ -4,8 +4,6 @@ import { type Choice, type CompileOptions, compile as compileOwn, type Model } f
 import { createRandom } from "./random.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 import type { Tf, TfLike } from "./tfjs/api.ts";
-import { loadTfjs } from "./tfjs/load.ts";
-import { compileTf } from "./tfjs/model.ts";
 
 const Engine = z.enum(["starling", "tfjs", "auto"]).default("starling");
 const Measure = z.enum(["training", "scoring"]).default("training");
@@ -34,7 +32,10 @@ export async function compile(topology: unknown, options: EngineOptions): Promis
   const { data: timed = "training", success } = Measure.safeParse(measure);
   if (!success) throw new FleetError("BAD_INPUT", 'compile option measure: choose "training" or "scoring"');
   if (chosen.data === "starling") return compileOwn(topology, own);
-  const second = async () => compileTf((tf as Tf | undefined) ?? (await loadTfjs()), topology, own);
+  const second = async () => {
+    const { compileTf, loadTfjs } = await import("./tfjs/index.ts");
+    return compileTf((tf as Tf | undefined) ?? (await loadTfjs()), topology, own);
+  };
   if (chosen.data === "tfjs") return second();
 
   const [first, other] = await Promise.allSettled([compileOwn(topology, own), second()]);

@@ -203,10 +203,11 @@ export async function createMachine(
       for (const step of forwards)
         step.still = names.includes(step.plan.name) && !step.plan.weights.every(isTrained);
     },
-    forward(batch: number, training: boolean): void {
+    /** `kept`: nobody wrote the weights since the last call, and no `backward` came between. */
+    forward(batch: number, training: boolean, kept = false): void {
       for (let i = 0; i < forwards.length; i++) {
         const { layer, still } = forwards[i]!;
-        layer.forward(batch, training && !still);
+        layer.forward(batch, training && !still, kept);
       }
     },
     /** Sets the weights' gradients from the outputs'. */

@@ -1,7 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { LayerCall, Topology } from "./graph.ts";
 import type { LayerPlan, Order, WeightPlan } from "./layers/layer.ts";
-import { layerKinds } from "./layers/registry.ts";
+import { type LayerKinds, layerNames, loadLayerKinds } from "./layers/registry.ts";
 import { reorder } from "./layers/reorder.ts";
 import { createRandom } from "./random.ts";
 import { type Layout, type Shape, sizeOf } from "./shape.ts";
@@ -55,8 +55,9 @@ export interface PlacedWeight extends WeightPlan {
   readonly frozen: boolean;
 }
 
-/** Throws UNSUPPORTED or BAD_INPUT, in one sentence that names the layer. */
-export function planOf(topology: Topology): Plan {
+/** Loads the layers that the topology has. Throws UNSUPPORTED or BAD_INPUT, in one sentence that names the layer. */
+export async function planOf(topology: Topology): Promise<Plan> {
+  const kinds = await layerKindsOf(topology);
   const tensors: TensorPlan[] = topology.inputs.map(({ shape }) => ({ shape, mask: null }));
   const orders: Exclude<Order, "any">[] = tensors.map(() => "batch");
   const steps: Step[] = [];
@@ -97,6 +98,7 @@ export function planOf(topology: Topology): Plan {
     const plan = layerPlanOf(
       call,
       from.map((tensor) => tensors[tensor]!.shape),
+      kinds,
     );
     if (plan.tokens !== undefined) {
       const origin = origins[from[0]!]!;
@@ -168,10 +170,11 @@ export function initialWeights(plan: Plan, seed: number): Float32Array {
 export function layerPlanOf(
   { name, className, config, call }: LayerCall,
   inputShapes: readonly Shape[],
+  kinds: LayerKinds,
 ): LayerPlan {
-  const kind = layerKinds.get(className);
+  const kind = kinds.get(className);
   if (!kind) {
-    const known = [...layerKinds.keys()].sort().join(", ");
+    const known = [...layerNames].sort().join(", ");
     throw new FleetError("UNSUPPORTED", `layer "${name}": the engine has no ${className}; it has ${known}`);
   }
   const plan = kind({ name, className, config, call, inputShapes, inputShape: inputShapes[0]! });
@@ -181,6 +184,20 @@ export function layerPlanOf(
       `layer "${name}" (${className}): the engine calls it with one input, not with ${inputShapes.length} (an initial state can't be given)`,
     );
   return plan;
+}
+
+/** The layers that the topology has, loaded. */
+export function layerKindsOf({ calls }: Topology): Promise<LayerKinds> {
+  return loadLayerKinds(calls.flatMap(classNamesOf));
+}
+
+/** Of the layer, and of the one in its config where it wraps one. */
+function classNamesOf({ className, config }: Pick<LayerCall, "className" | "config">): readonly string[] {
+  const { layer } = (config ?? {}) as { layer?: { class_name?: unknown; config?: unknown } | null };
+  const inner = layer?.class_name;
+  return typeof inner === "string"
+    ? [className, ...classNamesOf({ className: inner, config: layer?.config })]
+    : [className];
 }
 
 function sameShapes(a: readonly WeightPlan[], b: readonly WeightPlan[]): boolean {

@@ -1,9 +1,18 @@
 import { countOf, type Ends } from "./samples.ts";
 
+/** What layers derived from the weights, as the last `predict` left it. Whoever writes weights, or calls `backward`, sets `kept` to false. */
+export interface Derived {
+  kept: boolean;
+}
+
 /** The outputs for any number of samples, in batches. x: (n, ...inputShape), one array an input. Throws BAD_SHAPE, NOT_FINITE. */
 export function predict(
-  machine: Ends & { readonly maxBatch: number; forward(batch: number, training: boolean): void },
+  machine: Ends & {
+    readonly maxBatch: number;
+    forward(batch: number, training: boolean, kept: boolean): void;
+  },
   xs: readonly Float32Array[],
+  derived: Derived = { kept: false },
 ): Float32Array[] {
   const { maxBatch, inputs, outputs } = machine;
   const count = countOf(machine, xs);
@@ -14,7 +23,8 @@ export function predict(
       input.at(batch).set(xs[i]!.subarray(start * input.size, (start + batch) * input.size));
     });
     machine.checkInput(batch);
-    machine.forward(batch, false);
+    machine.forward(batch, false, derived.kept);
+    derived.kept = true;
     outputs.forEach((output, i) => {
       results[i]!.set(output.at(batch), start * output.size);
     });

@@ -72,7 +72,7 @@ export async function quantize(
   options: QuantizeOptions = {},
 ): Promise<{ model: QuantizedModel; report: QuantizeReport }> {
   const { x = calibrationX, y, loss, metrics, maxBatch = MAX_BATCH } = options;
-  const plan = planOf(parseTopology(model.topology));
+  const plan = await planOf(parseTopology(model.topology));
   const weights = model.weights();
   const chosen = chosenLayers(plan);
   if (chosen.length === 0)
@@ -119,10 +119,11 @@ function modelOf(quantized: Machine, weightBytes: WeightBytes): QuantizedModel {
     if (!machine) throw new FleetError("UNAVAILABLE", "the model was disposed; quantize it again");
     return machine;
   };
+  const derived = { kept: false };
   return {
     weightBytes,
-    predict: (x) => predict(live(), listOf(x))[0]!,
-    predictAll: (x) => predict(live(), listOf(x)),
+    predict: (x) => predict(live(), listOf(x), derived)[0]!,
+    predictAll: (x) => predict(live(), listOf(x), derived),
     evaluate: (x, y, options) => evaluate(live(), [x, y], options),
     dispose() {
       machine = null;

@@ -56,6 +56,7 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     try {
       const { samples } = await detector.train(data, {
         training: { ...training, ...change },
+        personal: arm === "finetune",
         seed,
         ...(options.signal && { signal: options.signal }),
       });

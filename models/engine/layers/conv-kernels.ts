@@ -3,8 +3,13 @@ import { CONV_SHAPE_FLOATS, describe, type Geometry, simplified } from "./conv-g
 
 /** A convolution at its place in the arena, computed in the way that is fastest for its sizes. Addresses may be 0 as for the kernels. */
 export interface BoundConv {
-  /** y = f(x * w + b) */
-  forward(batch: number, code: number, at: { x: Address; w: Address; b: Address; y: Address }): void;
+  /** y = f(x * w + b). kept: as for `BoundLayer.forward`. */
+  forward(
+    batch: number,
+    code: number,
+    at: { x: Address; w: Address; b: Address; y: Address },
+    kept?: boolean,
+  ): void;
   /** dx =, dw and db +=; dy becomes the gradient before the activation. */
   backward(
     batch: number,
@@ -30,13 +35,16 @@ interface Arena {
 export function bindConv({ kernels, allocate }: Arena, full: Geometry): BoundConv {
   const { geometry, images } = simplified(full);
   const shape = allocate(CONV_SHAPE_FLOATS);
-  const minimal = minimalForm(geometry);
+  const plane = isPlane(geometry);
+  const minimal = plane ? null : minimalForm(geometry);
   if (minimal === null) {
-    const scratch = allocate(directScratchFloats(geometry));
+    const floats = directScratchFloats(geometry);
+    const scratch = allocate(plane ? Math.max(floats, planeScratchFloats(geometry)) : floats);
+    const forward = plane ? kernels.planeForward : kernels.convForward;
     return {
       forward(batch, code, { x, w, b, y }) {
         describe(kernels, shape, geometry);
-        kernels.convForward(shape, x, w, b, y, batch * images, code, scratch);
+        forward(shape, x, w, b, y, batch * images, code, scratch);
       },
       backward(batch, code, { x, w, y, dy, dx, dw, db }) {
         describe(kernels, shape, geometry);
@@ -46,12 +54,13 @@ export function bindConv({ kernels, allocate }: Arena, full: Geometry): BoundCon
   }
   const { tiles, planar } = minimal;
   const scratch = allocate(minimalScratchFloats(geometry, minimal));
-  const forward = planar ? kernels.winogradForward : kernels.seriesForward;
   const backward = planar ? kernels.winogradBackward : kernels.seriesBackward;
   return {
-    forward(batch, code, { x, w, b, y }) {
+    forward(batch, code, { x, w, b, y }, kept = false) {
       describe(kernels, shape, geometry);
-      forward(shape, x, w, b, y, batch * images, code, scratch, tiles);
+      const count = batch * images;
+      if (planar) kernels.winogradForward(shape, x, w, b, y, count, code, scratch, tiles, kept);
+      else kernels.seriesForward(shape, x, w, b, y, count, code, scratch, tiles);
     },
     backward(batch, code, { x, w, y, dy, dx, dw, db }) {
       describe(kernels, shape, geometry);
@@ -66,6 +75,16 @@ function directScratchFloats({ input, output, kernel, strides, before }: Geometr
   const rows = Math.max(16, Math.min(256, Math.floor(32_768 / K)));
   const series = Math.max(before[1] + input[1], (output[1] - 1) * strides[1] + kernel[1]) * input[2];
   return Math.max(packedFloats(K, N), packedFloats(N, K)) + Math.max(rows * K, series) + 4;
+}
+
+/** 3x3 on one channel, the first layer of an image network: forward has a kernel of its own. */
+export function isPlane({ input, kernel, strides, dilation }: Geometry): boolean {
+  return input[2] === 1 && kernel[0] === 3 && kernel[1] === 3 && [...strides, ...dilation].every(isOne);
+}
+
+/** The padded image and a row, each float spread to four. */
+function planeScratchFloats({ output }: Geometry): number {
+  return 4 * (output[0] + 3) * (output[1] + 2);
 }
 
 /** Minimal filtering: fewer multiplications for a tile of outputs, at the price of transforms. */
@@ -87,7 +106,7 @@ const ADVANTAGE = 0.9;
  * product and its sum, and so many for each channel of a tile's transforms in and out.
  */
 export function minimalForm({ input, output, kernel, strides, dilation }: Geometry): MinimalForm | null {
-  if ([...strides, ...dilation].some((step) => step !== 1)) return null;
+  if (![...strides, ...dilation].every(isOne)) return null;
   const planar = kernel[0] === 3 && kernel[1] === 3;
   if (!planar && !(kernel[0] === 1 && input[0] === 1 && kernel[1] >= 3 && kernel[1] <= 8)) return null;
   const [C, N] = [input[2], output[2]];
@@ -101,11 +120,16 @@ export function minimalForm({ input, output, kernel, strides, dilation }: Geomet
   return { planar, products, tiles: Math.min(64, Math.max(8, fitting)) };
 }
 
-/** So many each of U, dU, V and M, a cache line apart, and one image under a tile. */
+/** So many each of U, U packed (or dU), V and M, a cache line apart, and one image under a tile. */
 function minimalScratchFloats({ input, output }: Geometry, { products, tiles }: MinimalForm): number {
   const [C, N] = [input[2], output[2]];
   const pitch = (floats: number) => Math.ceil(floats / 16) * 16 + 16;
-  return products * (2 * pitch(C * N) + pitch(tiles * C) + pitch(tiles * N) + Math.max(C, N)) + 4;
+  const packed = pitch(Math.max(packedFloats(C, N), packedFloats(N, C)));
+  return products * (pitch(C * N) + packed + pitch(tiles * C) + pitch(tiles * N) + Math.max(C, N)) + 4;
+}
+
+function isOne(step: number): boolean {
+  return step === 1;
 }
 
 /** Panels of 16 columns and perhaps one of 8, as models/kernels/assembly/gemm.ts packs a (k, n) matrix. */

@@ -68,7 +68,7 @@ function conv(rank: Rank): LayerKind {
         const ends = { x: inputs[0]!.value, w, b, y: output.value };
         const gradients = { ...ends, dx: inputs[0]!.gradient, dy: output.gradient, dw, db };
         return {
-          forward: (batch) => bound.forward(batch, code, ends),
+          forward: (batch, _training, kept) => bound.forward(batch, code, ends, kept),
           backward: (batch) => bound.backward(batch, code, gradients),
           ...(causal && { step: stepOf(site, geometry, code) }),
         };

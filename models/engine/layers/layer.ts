@@ -92,8 +92,11 @@ export interface Tensor {
 
 /** A layer at work. Nothing here allocates. */
 export interface BoundLayer {
-  /** `training`: dropout drops, batch statistics are the batch's own. */
-  forward(batch: number, training: boolean): void;
+  /**
+   * `training`: dropout drops, batch statistics are the batch's own. `kept`: the weights are those of the last call, and no `backward` came
+   * between, so that what was derived from them still holds.
+   */
+  forward(batch: number, training: boolean, kept?: boolean): void;
   /**
    * After `forward` with the same batch and training on: reads the output's gradient (and may overwrite it), sets the inputs'
    * gradients, adds to the weights' gradients.

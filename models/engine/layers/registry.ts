@@ -1,122 +1,92 @@
-import { activation } from "./activation.ts";
-import { additiveAttention } from "./additive-attention.ts";
-import { attention } from "./attention.ts";
-import { batchNormalization } from "./batch-normalization.ts";
-import { bidirectional } from "./bidirectional.ts";
-import { concatenate } from "./concatenate.ts";
-import { conv1d, conv2d } from "./conv.ts";
-import { conv1dTranspose, conv2dTranspose } from "./conv-transpose.ts";
-import { dense } from "./dense.ts";
-import { depthwiseConv1d, depthwiseConv2d } from "./depthwise-conv.ts";
-import { dot } from "./dot.ts";
-import {
-  alphaDropout,
-  dropout,
-  gaussianDropout,
-  gaussianNoise,
-  spatialDropout1D,
-  spatialDropout2D,
-} from "./dropout.ts";
-import { embedding } from "./embedding.ts";
-import {
-  globalAveragePooling1d,
-  globalAveragePooling2d,
-  globalMaxPooling1d,
-  globalMaxPooling2d,
-} from "./global-pooling.ts";
-import { gru } from "./gru.ts";
 import type { LayerKind } from "./layer.ts";
-import { layerNormalization } from "./layer-normalization.ts";
-import { lstm } from "./lstm.ts";
-import { masking } from "./masking.ts";
-import { add, average, maximum, minimum, multiply, subtract } from "./merge.ts";
-import { multiHeadAttention } from "./multi-head-attention.ts";
-import { cropping1d, cropping2d, zeroPadding1d, zeroPadding2d } from "./padding.ts";
-import { permute } from "./permute.ts";
-import { averagePooling1d, averagePooling2d, maxPooling1d, maxPooling2d } from "./pooling.ts";
-import { positionEmbedding, sinePositionEncoding } from "./position.ts";
-import { prelu } from "./prelu.ts";
-import { eluLayer, leakyRelu, relu, thresholdedRelu } from "./rectifiers.ts";
-import { repeatVector } from "./repeat-vector.ts";
-import { flatten, reshape } from "./reshape.ts";
-import { rnn } from "./rnn.ts";
-import { separableConv1d, separableConv2d } from "./separable-conv.ts";
-import { simpleRnn } from "./simple-rnn.ts";
-import { softmax } from "./softmax.ts";
-import { timeDistributed } from "./time-distributed.ts";
-import { upSampling1d, upSampling2d } from "./upsampling.ts";
 
-/** Every layer that the engine has, by the class name of a topology. */
-export const layerKinds: ReadonlyMap<string, LayerKind> = new Map([
-  ["Activation", activation],
-  ["Add", add],
-  ["AdditiveAttention", additiveAttention],
-  ["AlphaDropout", alphaDropout],
-  ["Attention", attention],
-  ["Average", average],
-  ["AveragePooling1D", averagePooling1d],
-  ["AveragePooling2D", averagePooling2d],
-  ["AvgPool1D", averagePooling1d],
-  ["AvgPool2D", averagePooling2d],
-  ["BatchNormalization", batchNormalization],
-  ["Bidirectional", bidirectional],
-  ["Concatenate", concatenate],
-  ["Conv1D", conv1d],
-  ["Conv1DTranspose", conv1dTranspose],
-  ["Conv2D", conv2d],
-  ["Conv2DTranspose", conv2dTranspose],
-  ["Cropping1D", cropping1d],
-  ["Cropping2D", cropping2d],
-  ["Dense", dense],
-  ["DepthwiseConv1D", depthwiseConv1d],
-  ["DepthwiseConv2D", depthwiseConv2d],
-  ["Dot", dot],
-  ["Dropout", dropout],
-  ["ELU", eluLayer],
-  ["Embedding", embedding],
-  ["Flatten", flatten],
-  ["GRU", gru],
-  ["GaussianDropout", gaussianDropout],
-  ["GaussianNoise", gaussianNoise],
-  ["GlobalAveragePooling1D", globalAveragePooling1d],
-  ["GlobalAveragePooling2D", globalAveragePooling2d],
-  ["GlobalAvgPool1D", globalAveragePooling1d],
-  ["GlobalAvgPool2D", globalAveragePooling2d],
-  ["GlobalMaxPool1D", globalMaxPooling1d],
-  ["GlobalMaxPool2D", globalMaxPooling2d],
-  ["GlobalMaxPooling1D", globalMaxPooling1d],
-  ["GlobalMaxPooling2D", globalMaxPooling2d],
-  ["LSTM", lstm],
-  ["LayerNormalization", layerNormalization],
-  ["LeakyReLU", leakyRelu],
-  ["Masking", masking],
-  ["MaxPool1D", maxPooling1d],
-  ["MaxPool2D", maxPooling2d],
-  ["MaxPooling1D", maxPooling1d],
-  ["MaxPooling2D", maxPooling2d],
-  ["Maximum", maximum],
-  ["Minimum", minimum],
-  ["MultiHeadAttention", multiHeadAttention],
-  ["Multiply", multiply],
-  ["PReLU", prelu],
-  ["Permute", permute],
-  ["PositionEmbedding", positionEmbedding],
-  ["RNN", rnn],
-  ["ReLU", relu],
-  ["RepeatVector", repeatVector],
-  ["Reshape", reshape],
-  ["SeparableConv1D", separableConv1d],
-  ["SeparableConv2D", separableConv2d],
-  ["SimpleRNN", simpleRnn],
-  ["SinePositionEncoding", sinePositionEncoding],
-  ["Softmax", softmax],
-  ["SpatialDropout1D", spatialDropout1D],
-  ["SpatialDropout2D", spatialDropout2D],
-  ["Subtract", subtract],
-  ["ThresholdedReLU", thresholdedRelu],
-  ["TimeDistributed", timeDistributed((className) => layerKinds.get(className))],
-  ["UpSampling1D", upSampling1d],
-  ["UpSampling2D", upSampling2d],
-  ["ZeroPadding1D", zeroPadding1d],
-  ["ZeroPadding2D", zeroPadding2d],
-]);
+export type LayerKinds = ReadonlyMap<string, LayerKind>;
+
+/**
+ * Every layer that the engine has, by the class name of a topology. Its file is loaded when a topology asks for it, so that what a device holds does
+ * not grow with what others use. A layer that holds any other one finds it in `kinds`.
+ */
+const LAYERS: Readonly<Record<string, (kinds: LayerKinds) => Promise<LayerKind>>> = {
+  Activation: async () => (await import("./activation.ts")).activation,
+  Add: async () => (await import("./merge.ts")).add,
+  AdditiveAttention: async () => (await import("./additive-attention.ts")).additiveAttention,
+  AlphaDropout: async () => (await import("./dropout.ts")).alphaDropout,
+  Attention: async () => (await import("./attention.ts")).attention,
+  Average: async () => (await import("./merge.ts")).average,
+  AveragePooling1D: async () => (await import("./pooling.ts")).averagePooling1d,
+  AveragePooling2D: async () => (await import("./pooling.ts")).averagePooling2d,
+  AvgPool1D: async () => (await import("./pooling.ts")).averagePooling1d,
+  AvgPool2D: async () => (await import("./pooling.ts")).averagePooling2d,
+  BatchNormalization: async () => (await import("./batch-normalization.ts")).batchNormalization,
+  Bidirectional: async () => (await import("./bidirectional.ts")).bidirectional,
+  Concatenate: async () => (await import("./concatenate.ts")).concatenate,
+  Conv1D: async () => (await import("./conv.ts")).conv1d,
+  Conv1DTranspose: async () => (await import("./conv-transpose.ts")).conv1dTranspose,
+  Conv2D: async () => (await import("./conv.ts")).conv2d,
+  Conv2DTranspose: async () => (await import("./conv-transpose.ts")).conv2dTranspose,
+  Cropping1D: async () => (await import("./padding.ts")).cropping1d,
+  Cropping2D: async () => (await import("./padding.ts")).cropping2d,
+  Dense: async () => (await import("./dense.ts")).dense,
+  DepthwiseConv1D: async () => (await import("./depthwise-conv.ts")).depthwiseConv1d,
+  DepthwiseConv2D: async () => (await import("./depthwise-conv.ts")).depthwiseConv2d,
+  Dot: async () => (await import("./dot.ts")).dot,
+  Dropout: async () => (await import("./dropout.ts")).dropout,
+  ELU: async () => (await import("./rectifiers.ts")).eluLayer,
+  Embedding: async () => (await import("./embedding.ts")).embedding,
+  Flatten: async () => (await import("./reshape.ts")).flatten,
+  GRU: async () => (await import("./gru.ts")).gru,
+  GaussianDropout: async () => (await import("./dropout.ts")).gaussianDropout,
+  GaussianNoise: async () => (await import("./dropout.ts")).gaussianNoise,
+  GlobalAveragePooling1D: async () => (await import("./global-pooling.ts")).globalAveragePooling1d,
+  GlobalAveragePooling2D: async () => (await import("./global-pooling.ts")).globalAveragePooling2d,
+  GlobalAvgPool1D: async () => (await import("./global-pooling.ts")).globalAveragePooling1d,
+  GlobalAvgPool2D: async () => (await import("./global-pooling.ts")).globalAveragePooling2d,
+  GlobalMaxPool1D: async () => (await import("./global-pooling.ts")).globalMaxPooling1d,
+  GlobalMaxPool2D: async () => (await import("./global-pooling.ts")).globalMaxPooling2d,
+  GlobalMaxPooling1D: async () => (await import("./global-pooling.ts")).globalMaxPooling1d,
+  GlobalMaxPooling2D: async () => (await import("./global-pooling.ts")).globalMaxPooling2d,
+  LSTM: async () => (await import("./lstm.ts")).lstm,
+  LayerNormalization: async () => (await import("./layer-normalization.ts")).layerNormalization,
+  LeakyReLU: async () => (await import("./rectifiers.ts")).leakyRelu,
+  Masking: async () => (await import("./masking.ts")).masking,
+  MaxPool1D: async () => (await import("./pooling.ts")).maxPooling1d,
+  MaxPool2D: async () => (await import("./pooling.ts")).maxPooling2d,
+  MaxPooling1D: async () => (await import("./pooling.ts")).maxPooling1d,
+  MaxPooling2D: async () => (await import("./pooling.ts")).maxPooling2d,
+  Maximum: async () => (await import("./merge.ts")).maximum,
+  Minimum: async () => (await import("./merge.ts")).minimum,
+  MultiHeadAttention: async () => (await import("./multi-head-attention.ts")).multiHeadAttention,
+  Multiply: async () => (await import("./merge.ts")).multiply,
+  PReLU: async () => (await import("./prelu.ts")).prelu,
+  Permute: async () => (await import("./permute.ts")).permute,
+  PositionEmbedding: async () => (await import("./position.ts")).positionEmbedding,
+  RNN: async () => (await import("./rnn.ts")).rnn,
+  ReLU: async () => (await import("./rectifiers.ts")).relu,
+  RepeatVector: async () => (await import("./repeat-vector.ts")).repeatVector,
+  Reshape: async () => (await import("./reshape.ts")).reshape,
+  SeparableConv1D: async () => (await import("./separable-conv.ts")).separableConv1d,
+  SeparableConv2D: async () => (await import("./separable-conv.ts")).separableConv2d,
+  SimpleRNN: async () => (await import("./simple-rnn.ts")).simpleRnn,
+  SinePositionEncoding: async () => (await import("./position.ts")).sinePositionEncoding,
+  Softmax: async () => (await import("./softmax.ts")).softmax,
+  SpatialDropout1D: async () => (await import("./dropout.ts")).spatialDropout1D,
+  SpatialDropout2D: async () => (await import("./dropout.ts")).spatialDropout2D,
+  Subtract: async () => (await import("./merge.ts")).subtract,
+  ThresholdedReLU: async () => (await import("./rectifiers.ts")).thresholdedRelu,
+  TimeDistributed: async (kinds) =>
+    (await import("./time-distributed.ts")).timeDistributed((className) => kinds.get(className)),
+  UpSampling1D: async () => (await import("./upsampling.ts")).upSampling1d,
+  UpSampling2D: async () => (await import("./upsampling.ts")).upSampling2d,
+  ZeroPadding1D: async () => (await import("./padding.ts")).zeroPadding1d,
+  ZeroPadding2D: async () => (await import("./padding.ts")).zeroPadding2d,
+};
+
+export const layerNames: readonly string[] = Object.keys(LAYERS);
+
+/** Those of `names` that the engine has. */
+export async function loadLayerKinds(names: Iterable<string>): Promise<LayerKinds> {
+  const kinds = new Map<string, LayerKind>();
+  for (const name of new Set(names))
+    if (Object.hasOwn(LAYERS, name)) kinds.set(name, await LAYERS[name]!(kinds));
+  return kinds;
+}

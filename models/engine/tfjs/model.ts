@@ -23,7 +23,7 @@ export async function compileTf(
   { seed, maxBatch = 32 }: { readonly seed: number; readonly maxBatch?: number | undefined },
 ): Promise<Model> {
   const raw = unwrap(topology);
-  const plan = ownPlan(raw);
+  const plan = await ownPlan(raw);
   const { json, frozen } = prepare(inTheirWords(raw, plan), seed);
   const inner = await tf.models.modelFromJSON({ modelTopology: json }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
@@ -163,9 +163,9 @@ function hasMasks(json: object): boolean {
   return /"class_name":"Masking"|"mask_zero":true/.test(text);
 }
 
-function ownPlan(topology: unknown): Plan | undefined {
+async function ownPlan(topology: unknown): Promise<Plan | undefined> {
   try {
-    return planOf(parseTopology(topology));
+    return await planOf(parseTopology(topology));
   } catch (error) {
     if (error instanceof FleetError) return undefined; // tfjs may still have what this engine lacks
     throw error;

@@ -19,7 +19,7 @@ import { ARRIVED, advance, after, BATCH, TURN, waitFor } from "./meeting.ts";
 /** A thread that takes its part of every batch: says "ready" once, then works on one job after the other. */
 export async function runHelper(port: MessagePort, data: HelperData): Promise<void> {
   const { topology, maxBatch, module } = data;
-  const plan = planOf(parseTopology(JSON.parse(topology)));
+  const plan = await planOf(parseTopology(JSON.parse(topology)));
   const machine = await createMachine(plan, { maxBatch, module: module as WasmModule });
   port.on("message", (job: Job) => work(machine, data, job));
   port.postMessage("ready");

@@ -1,10 +1,15 @@
 import { activate, activateBackward } from "./activation";
-import { gemm } from "./gemm";
+import { gemm, gemv } from "./gemm";
 import { columnSums } from "./tensor";
+import { at } from "./vector";
 
 /** y (rows,N) = f(x (rows,K) w (K,N) + b (N)); b may be 0 (none). */
 export function denseForward(x: usize, w: usize, b: usize, y: usize, rows: i32, k: i32, n: i32, act: i32): void {
-  gemm(false, false, rows, n, k, x, k, w, n, y, n, false, b);
+  if (rows == 1) {
+    if (b) memory.copy(y, b, at(n));
+    else memory.fill(y, 0, at(n));
+    gemv(x, w, n, y, k, n);
+  } else gemm(false, false, rows, n, k, x, k, w, n, y, n, false, b);
   activate(act, y, rows * n);
 }
 

@@ -9,6 +9,8 @@ const KC: i32 = 256; // depth of a packed block: a panel is 16 KiB and stays in 
 const NC: i32 = 128; // columns of a packed block: 128 KiB, stays in L2
 const MC: i32 = 64; // rows of A that pass over a packed block before the next ones
 
+const STREAM: i32 = 16384; // floats of W from which on `gemv` reads it in one line: 64 KiB
+
 const BLOCK: usize = memory.data(256 * 128 * 4, 16);
 const TILE: usize = memory.data(8 * 4, 16); // (8): where a row goes that sticks out over the edge of C
 
@@ -120,6 +122,13 @@ export function gemm(
 /** y (N) += x (K) W, W (K,N) with row stride ldw: the product of stateful stepping, where packing would not pay. */
 export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): void {
   const step = at(ldw);
+  if (k * n >= STREAM && ldw == n) {
+    const rest = k & 3;
+    stream(x, w, n, y, k - rest);
+    x += at(k - rest);
+    w += at((k - rest) * n);
+    k = rest;
+  }
   let j = 0;
   for (; j + 32 <= n; j += 32) {
     let p = w + at(j);
@@ -155,6 +164,34 @@ export function gemv(x: usize, w: usize, ldw: i32, y: usize, k: i32, n: i32): vo
       }
       st(y + at(j), s, cols);
     }
+  }
+}
+
+/**
+ * gemv for a W that does not stay in L1, k a multiple of 4: four rows at a time, so that W is read from its first float to its last, as
+ * prefetching wants it; y goes through L1 instead.
+ */
+function stream(x: usize, w: usize, n: i32, y: usize, k: i32): void {
+  const next = at(n);
+  const end = x + at(k);
+  for (; x < end; x += 16) {
+    const v0 = v128.load_splat<f32>(x), v1 = v128.load_splat<f32>(x, 4);
+    const v2 = v128.load_splat<f32>(x, 8), v3 = v128.load_splat<f32>(x, 12);
+    let o = y;
+    const stop = y + at(n & ~3);
+    for (; o < stop; o += 16, w += 16) {
+      const r1 = w + next, r2 = r1 + next, r3 = r2 + next;
+      const s = madd(v1, v128.load(r1), madd(v0, v128.load(w), v128.load(o)));
+      v128.store(o, f32x4.add(s, madd(v3, v128.load(r3), f32x4.mul(v2, v128.load(r2)))));
+    }
+    const rest = n & 3;
+    if (rest) {
+      const r1 = w + next, r2 = r1 + next, r3 = r2 + next;
+      const s = madd(v1, ld(r1, rest), madd(v0, ld(w, rest), ld(o, rest)));
+      st(o, f32x4.add(s, madd(v3, ld(r3, rest), f32x4.mul(v2, ld(r2, rest)))), rest);
+      w += at(rest);
+    }
+    w += 3 * next;
   }
 }
 
@@ -199,26 +236,37 @@ export function block(
 function rows2x16(
   k: i32, a0: usize, lda: usize, b: usize, c: usize, ldc: usize, cols: i32, mode: i32, bias: usize,
 ): void {
-  const a1 = a0 + lda;
+  let a1 = a0 + lda;
   let s00 = splat(0), s01 = splat(0), s02 = splat(0), s03 = splat(0);
   let s10 = splat(0), s11 = splat(0), s12 = splat(0), s13 = splat(0);
-  const end = at(k);
-  for (let i: usize = 0; i < end; i += 4, b += 64) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    const b2 = v128.load(b, 32);
-    const b3 = v128.load(b, 48);
-    let v = v128.load_splat<f32>(a0 + i);
-    s00 = madd(v, b0, s00);
-    s01 = madd(v, b1, s01);
-    s02 = madd(v, b2, s02);
-    s03 = madd(v, b3, s03);
-    v = v128.load_splat<f32>(a1 + i);
-    s10 = madd(v, b0, s10);
-    s11 = madd(v, b1, s11);
-    s12 = madd(v, b2, s12);
-    s13 = madd(v, b3, s13);
-  }
+  const end = b + at(k * 16);
+  const last = end - 64;
+  do {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    const u0 = v128.load_splat<f32>(a0), u1 = v128.load_splat<f32>(a1);
+    s00 = madd(u0, b0, s00);
+    s01 = madd(u0, b1, s01);
+    s02 = madd(u0, b2, s02);
+    s03 = madd(u0, b3, s03);
+    s10 = madd(u1, b0, s10);
+    s11 = madd(u1, b1, s11);
+    s12 = madd(u1, b2, s12);
+    s13 = madd(u1, b3, s13);
+    if (b == last) break;
+    const d0 = v128.load(b, 64), d1 = v128.load(b, 80), d2 = v128.load(b, 96), d3 = v128.load(b, 112);
+    const v0 = v128.load_splat<f32>(a0, 4), v1 = v128.load_splat<f32>(a1, 4);
+    s00 = madd(v0, d0, s00);
+    s01 = madd(v0, d1, s01);
+    s02 = madd(v0, d2, s02);
+    s03 = madd(v0, d3, s03);
+    s10 = madd(v1, d0, s10);
+    s11 = madd(v1, d1, s11);
+    s12 = madd(v1, d2, s12);
+    s13 = madd(v1, d3, s13);
+    a0 += 8;
+    a1 += 8;
+    b += 128;
+  } while (b != end);
   put16(s00, s01, s02, s03, c, cols, mode, bias);
   put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
 }
@@ -230,22 +278,33 @@ function columns2x16(
   let s00 = splat(0), s01 = splat(0), s02 = splat(0), s03 = splat(0);
   let s10 = splat(0), s11 = splat(0), s12 = splat(0), s13 = splat(0);
   const end = b + at(k * 16);
-  for (; b < end; b += 64, a += lda) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    const b2 = v128.load(b, 32);
-    const b3 = v128.load(b, 48);
-    let v = v128.load_splat<f32>(a);
-    s00 = madd(v, b0, s00);
-    s01 = madd(v, b1, s01);
-    s02 = madd(v, b2, s02);
-    s03 = madd(v, b3, s03);
-    v = v128.load_splat<f32>(a, 4);
-    s10 = madd(v, b0, s10);
-    s11 = madd(v, b1, s11);
-    s12 = madd(v, b2, s12);
-    s13 = madd(v, b3, s13);
-  }
+  const last = end - 64;
+  do {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    const u0 = v128.load_splat<f32>(a), u1 = v128.load_splat<f32>(a, 4);
+    a += lda;
+    s00 = madd(u0, b0, s00);
+    s01 = madd(u0, b1, s01);
+    s02 = madd(u0, b2, s02);
+    s03 = madd(u0, b3, s03);
+    s10 = madd(u1, b0, s10);
+    s11 = madd(u1, b1, s11);
+    s12 = madd(u1, b2, s12);
+    s13 = madd(u1, b3, s13);
+    if (b == last) break;
+    const d0 = v128.load(b, 64), d1 = v128.load(b, 80), d2 = v128.load(b, 96), d3 = v128.load(b, 112);
+    const v0 = v128.load_splat<f32>(a), v1 = v128.load_splat<f32>(a, 4);
+    a += lda;
+    s00 = madd(v0, d0, s00);
+    s01 = madd(v0, d1, s01);
+    s02 = madd(v0, d2, s02);
+    s03 = madd(v0, d3, s03);
+    s10 = madd(v1, d0, s10);
+    s11 = madd(v1, d1, s11);
+    s12 = madd(v1, d2, s12);
+    s13 = madd(v1, d3, s13);
+    b += 128;
+  } while (b != end);
   put16(s00, s01, s02, s03, c, cols, mode, bias);
   put16(s10, s11, s12, s13, c + ldc, cols, mode, bias);
 }

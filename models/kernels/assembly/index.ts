@@ -11,6 +11,7 @@ export {
   sparseCrossentropyLogits,
 } from "./class-loss";
 export { addInt8, encodeInt8, takeTop } from "./codec";
+export { planeForward } from "./conv-plane";
 export { convBackward, convForward, convStep } from "./conv";
 export { depthwiseBackward, depthwiseForward } from "./conv-depthwise";
 export { convShape } from "./conv-shape";

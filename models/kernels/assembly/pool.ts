@@ -111,6 +111,12 @@ export function maxPoolPairs(
 function maxOfPairs(p: usize, y: usize, winners: usize, row: usize, step: usize, kh: i32, lanes: i32): void {
   const v0 = ld(p, lanes);
   const v1 = ld(p + step, lanes);
+  if (!winners) {
+    let top = f32x4.pmax(v0, v1);
+    if (kh == 2) top = f32x4.pmax(top, f32x4.pmax(ld(p + row, lanes), ld(p + row + step, lanes)));
+    st(y, top, lanes);
+    return;
+  }
   const right = f32x4.gt(v1, v0);
   let top = v128.bitselect(v1, v0, right);
   let place = i32x4.neg(right); // a true comparison is -1
@@ -124,10 +130,8 @@ function maxOfPairs(p: usize, y: usize, winners: usize, row: usize, step: usize,
     place = v128.bitselect(i32x4.sub(i32x4.splat(2), lowerRight), place, below);
   }
   st(y, top, lanes);
-  if (winners) {
-    const shorts = i16x8.narrow_i32x4_s(place, place);
-    v128.store_lane<u32>(winners, i8x16.narrow_i16x8_s(shorts, shorts), 0);
-  }
+  const shorts = i16x8.narrow_i32x4_s(place, place);
+  v128.store_lane<u32>(winners, i8x16.narrow_i16x8_s(shorts, shorts), 0);
 }
 
 /** Every place of dx is written once: no zeros first, but where an odd row or column is in no window. */

@@ -81,34 +81,41 @@ function rows2x16(
   let t0 = s0, t1 = s1, t2 = s2, t3 = s3;
   let a1 = a + lda;
   let end = p + <usize>ka * ROW;
-  for (; p < end; p += ROW, a += 4, a1 += 4) {
-    const p0 = v128.load(p), p1 = v128.load(p, 16), p2 = v128.load(p, 32), p3 = v128.load(p, 48);
-    const v = v128.load_splat<f32>(a);
-    const w = v128.load_splat<f32>(a1);
-    s0 = madd(v, p0, s0);
-    s1 = madd(v, p1, s1);
-    s2 = madd(v, p2, s2);
-    s3 = madd(v, p3, s3);
-    t0 = madd(w, p0, t0);
-    t1 = madd(w, p1, t1);
-    t2 = madd(w, p2, t2);
-    t3 = madd(w, p3, t3);
-  }
-  a = b;
-  a1 = b + ldb;
-  end = p + <usize>kb * ROW;
-  for (; p < end; p += ROW, a += 4, a1 += 4) {
-    const p0 = v128.load(p), p1 = v128.load(p, 16), p2 = v128.load(p, 32), p3 = v128.load(p, 48);
-    const v = v128.load_splat<f32>(a);
-    const w = v128.load_splat<f32>(a1);
-    s0 = madd(v, p0, s0);
-    s1 = madd(v, p1, s1);
-    s2 = madd(v, p2, s2);
-    s3 = madd(v, p3, s3);
-    t0 = madd(w, p0, t0);
-    t1 = madd(w, p1, t1);
-    t2 = madd(w, p2, t2);
-    t3 = madd(w, p3, t3);
+  let second = kb == 0;
+  for (;;) {
+    const last = end - ROW;
+    while (p != end) {
+      const p0 = v128.load(p), p1 = v128.load(p, 16), p2 = v128.load(p, 32), p3 = v128.load(p, 48);
+      const v = v128.load_splat<f32>(a), w = v128.load_splat<f32>(a1);
+      s0 = madd(v, p0, s0);
+      s1 = madd(v, p1, s1);
+      s2 = madd(v, p2, s2);
+      s3 = madd(v, p3, s3);
+      t0 = madd(w, p0, t0);
+      t1 = madd(w, p1, t1);
+      t2 = madd(w, p2, t2);
+      t3 = madd(w, p3, t3);
+      if (p == last) break;
+      const q0 = v128.load(p, 64), q1 = v128.load(p, 80), q2 = v128.load(p, 96), q3 = v128.load(p, 112);
+      const x = v128.load_splat<f32>(a, 4), y = v128.load_splat<f32>(a1, 4);
+      s0 = madd(x, q0, s0);
+      s1 = madd(x, q1, s1);
+      s2 = madd(x, q2, s2);
+      s3 = madd(x, q3, s3);
+      t0 = madd(y, q0, t0);
+      t1 = madd(y, q1, t1);
+      t2 = madd(y, q2, t2);
+      t3 = madd(y, q3, t3);
+      p += 2 * ROW;
+      a += 8;
+      a1 += 8;
+    }
+    if (second) break;
+    second = true;
+    p = end;
+    a = b;
+    a1 = b + ldb;
+    end += <usize>kb * ROW;
   }
   put(s0, s1, s2, s3, c, cols, mode, bias);
   put(t0, t1, t2, t3, c + ldc, cols, mode, bias);

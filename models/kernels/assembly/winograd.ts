@@ -1,7 +1,7 @@
 import { activate, activateBackward } from "./activation";
 import { ConvShape } from "./conv-shape";
 import { addTo, clear, copy } from "./elementwise";
-import { gemm } from "./gemm";
+import { BIAS, gemm, gemmPacked, pack, packedFloats, packTransposed, ZERO } from "./gemm";
 import { columnSums } from "./tensor";
 import { at, ld, splat, st } from "./vector";
 
@@ -24,30 +24,55 @@ export function pitchOf(rows: i32, cols: i32): i32 {
   return ((rows * cols + 15) & ~15) + 16;
 }
 
+/** As pitchOf, for a kernel's place that is packed: U, or U transposed. */
+function packedPitchOf(c: i32, n: i32): i32 {
+  return pitchOf(max(packedFloats(c, n), packedFloats(n, c)), 1);
+}
+
 /**
- * As `convForward`, for a kernel of 3x3 without strides or dilation; `tiles` are worked on at a time.
- * scratch: 36 pitched matrices each of U (C,N) | dU (C,N) | V (tiles,C) | M (tiles,N), then one image under a tile.
+ * As `convForward`, for a kernel of 3x3 without strides or dilation; `tiles` are worked on at a time. kept: w is what it was at the last
+ * call, and there was no winogradBackward since, so that its transform is still there.
+ * scratch: 36 pitched matrices each of U, then dU (C,N) | U or Ut, packed | V (tiles,C) | M (tiles,N), then one image under a tile.
  */
 export function winogradForward(
-  shape: usize, x: usize, w: usize, b: usize, y: usize, batch: i32, act: i32, scratch: usize, tiles: i32,
+  shape: usize, x: usize, w: usize, b: usize, y: usize, batch: i32, act: i32, scratch: usize, tiles: i32, kept: bool,
 ): void {
   const s = changetype<ConvShape>(shape);
   const c = s.c, n = s.n;
-  const uPitch = pitchOf(c, n), vPitch = pitchOf(tiles, c), mPitch = pitchOf(tiles, n);
-  const u = scratch;
-  const v = u + at(2 * PLACES * uPitch);
-  const m = v + at(PLACES * vPitch);
-  const patch = m + at(PLACES * mPitch);
-  kernelTransform(w, c * n, u, uPitch);
   const across = (s.ow + EDGE - 1) / EDGE;
   const perImage = across * ((s.oh + EDGE - 1) / EDGE);
   const total = batch * perImage;
+  tiles = min(tiles, total); // of few tiles the matrices stand closer together
+  const uPitch = pitchOf(c, n), vPitch = pitchOf(tiles, c), mPitch = pitchOf(tiles, n);
+  const uPacked = packedPitchOf(c, n);
+  const packed = scratch + at(PLACES * uPitch);
+  const v = packed + at(PLACES * uPacked);
+  const m = v + at(PLACES * vPitch);
+  const patch = m + at(PLACES * mPitch);
+  if (!kept) {
+    kernelTransform(w, c * n, scratch, uPitch);
+    for (let p = 0; p < PLACES; p++) pack(scratch + at(p * uPitch), n, c, n, packed + at(p * uPacked));
+  }
   for (let first = 0; first < total; first += tiles) {
     const count = min(tiles, total - first);
     imagesIn(s, x, first, count, across, perImage, v, vPitch, patch);
     for (let p = 0; p < PLACES; p++) {
-      const bias = p == CENTRE ? b : 0;
-      gemm(false, false, count, n, c, v + at(p * vPitch), c, u + at(p * uPitch), n, m + at(p * mPitch), n, false, bias);
+      const vp = v + at(p * vPitch), up = packed + at(p * uPacked), mp = m + at(p * mPitch);
+      // The last row of places goes into the last row of a tile alone, and so do columns: not wanted where a tile sticks out.
+      const noRows = p >= PLACES - SPAN && s.oh % EDGE > 0, noCols = p % SPAN == SPAN - 1 && s.ow % EDGE > 0;
+      if (!noRows && !noCols) {
+        gemmPacked(count, n, c, vp, c, up, mp, n, b && p == CENTRE ? BIAS : ZERO, b);
+        continue;
+      }
+      const length = noCols ? across : perImage;
+      for (let i = 0; i < count; ) {
+        const tile = (first + i) % perImage;
+        const run = min(count - i, length - (tile % length));
+        const whole = noRows ? perImage - across - tile : run;
+        const wanted = min(min(run, whole), noCols ? across - 1 - (tile % across) : run);
+        if (wanted > 0) gemmPacked(wanted, n, c, vp + at(i * c), c, up, mp + at(i * n), n, ZERO, 0);
+        i += run;
+      }
     }
     for (let i = 0; i < count; i++) {
       const tile = (first + i) % perImage;
@@ -73,19 +98,21 @@ export function winogradBackward(
   const s = changetype<ConvShape>(shape);
   const c = s.c, n = s.n;
   const uPitch = pitchOf(c, n), vPitch = pitchOf(tiles, c), mPitch = pitchOf(tiles, n);
-  const u = scratch;
-  const du = u + at(PLACES * uPitch);
-  const v = du + at(PLACES * uPitch);
+  const uPacked = packedPitchOf(c, n);
+  const du = scratch;
+  const packed = du + at(PLACES * uPitch);
+  const v = packed + at(PLACES * uPacked);
   const m = v + at(PLACES * vPitch);
   const patch = m + at(PLACES * mPitch);
   const positions = batch * s.oh * s.ow;
   activateBackward(act, y, dy, positions * n);
   if (db) columnSums(dy, n, positions, n, db);
-  if (dw) clear(du, PLACES * uPitch);
   if (dx) {
-    kernelTransform(w, c * n, u, uPitch);
+    kernelTransform(w, c * n, scratch, uPitch);
+    for (let p = 0; p < PLACES; p++) packTransposed(scratch + at(p * uPitch), n, n, c, packed + at(p * uPacked));
     clear(dx, batch * s.h * s.w * c);
   }
+  if (dw) clear(du, PLACES * uPitch);
   const across = (s.ow + EDGE - 1) / EDGE;
   const perImage = across * ((s.oh + EDGE - 1) / EDGE);
   const total = batch * perImage;
@@ -115,7 +142,7 @@ export function winogradBackward(
     if (dx) {
       for (let p = 0; p < PLACES; p++) {
         const mp = m + at(p * mPitch);
-        gemm(false, true, count, c, n, mp, n, u + at(p * uPitch), n, v + at(p * vPitch), c, false, 0);
+        gemmPacked(count, c, n, mp, n, packed + at(p * uPacked), v + at(p * vPitch), c, ZERO, 0);
       }
       for (let i = 0; i < count; i++) {
         const tile = (first + i) % perImage;

@@ -43,26 +43,32 @@ function scoresOf(detector: Detector, normal: Recent, test: Recent): Float64Arra
   );
 }
 
+/** They average over rows, know no other channel, and see nothing odd in a wave that is held up: their own tests are elsewhere. */
+const plain: readonly string[] = ["ewma-z", "t-test", "z-test"];
+
 describe("forecaster", () => {
-  it.each(detectorNames)("%s learns, finds a fault and names its channel", async (name) => {
-    const normal = waves(2000, 1);
-    const detector = await trained(spec({ name }), normal);
-    const faulty = (row: number) => row >= 300 && row < 340;
-    const test = waves(600, 9, faulty);
-    const calibration = detector.calibrate(normal, alarm);
-    const scorer = detector.scorer(calibration, alarm.smooth);
-    const scores = new Float64Array(test.rows);
-    let top = -1;
-    for (let i = 0; i < test.rows; i++) {
-      scores[i] = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
-      if (i === 300) top = scorer.contributions.indexOf(Math.max(...scorer.contributions));
-    }
-    const labels = Uint8Array.from(scores, (_, i) => (faulty(i) ? 1 : 0));
-    expect(auroc(scores.subarray(1), labels.subarray(1))).toBeGreaterThan(0.95);
-    expect(top).toBe(1);
-    const quiet = scores.subarray(50, 300);
-    expect(quiet.filter((score) => score > calibration.threshold).length).toBeLessThan(quiet.length / 10);
-  });
+  it.each(detectorNames.filter((name) => !plain.includes(name)))(
+    "%s learns, finds a fault and names its channel",
+    async (name) => {
+      const normal = waves(2000, 1);
+      const detector = await trained(spec({ name }), normal);
+      const faulty = (row: number) => row >= 300 && row < 340;
+      const test = waves(600, 9, faulty);
+      const calibration = detector.calibrate(normal, alarm);
+      const scorer = detector.scorer(calibration, alarm.smooth);
+      const scores = new Float64Array(test.rows);
+      let top = -1;
+      for (let i = 0; i < test.rows; i++) {
+        scores[i] = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
+        if (i === 300) top = scorer.contributions.indexOf(Math.max(...scorer.contributions));
+      }
+      const labels = Uint8Array.from(scores, (_, i) => (faulty(i) ? 1 : 0));
+      expect(auroc(scores.subarray(1), labels.subarray(1))).toBeGreaterThan(0.95);
+      expect(top).toBe(1);
+      const quiet = scores.subarray(50, 300);
+      expect(quiet.filter((score) => score > calibration.threshold).length).toBeLessThan(quiet.length / 10);
+    },
+  );
 
   it("training lowers the loss on held-back data and leaves the weights of the same seed the same", async () => {
     const recent = waves(2000, 1);

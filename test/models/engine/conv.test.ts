@@ -21,6 +21,18 @@ const stack = (...layers: NonNullable<Layers["layers"]>) => tf.sequential({ laye
 // Odd sizes throughout: channels and filters that leave one to three lanes, outputs that leave rows of a block.
 const SAME_AS_TFJS: [string, () => tf.LayersModel][] = [
   [
+    "Conv2D 3x3 on one channel, valid, relu",
+    () => stack(conv2d({ inputShape: [8, 6, 1], filters: 6, kernelSize: 3, activation: "relu" })),
+  ],
+  [
+    "Conv2D 3x3 on one channel, same, tanh, without bias, on a Dense",
+    () =>
+      stack(
+        dense({ inputShape: [5, 7, 2], units: 1 }),
+        conv2d({ filters: 9, kernelSize: 3, padding: "same", activation: "tanh", useBias: false }),
+      ),
+  ],
+  [
     "Conv1D, valid, without bias",
     () => stack(conv1d({ inputShape: [9, 3], filters: 5, kernelSize: 3, useBias: false })),
   ],

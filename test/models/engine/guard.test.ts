@@ -147,7 +147,7 @@ describe("the guard", () => {
     );
     for (const topology of [...LARGE.map(([, topology]) => topology), series]) {
       for (const batch of [1, 5]) {
-        const plan = planOf(parseTopology(topology));
+        const plan = await planOf(parseTopology(topology));
         const plans = new Map<string, LayerPlan>();
         for (const { layer } of plan.steps) {
           const kernel = layer.weights.find(({ name }) => name === "kernel");
@@ -178,7 +178,7 @@ async function staysInside(
   { topology, tokens }: ReturnType<typeof build>,
   { loss, optimizer, batch }: { batch: number } & Pick<FitOptions, "loss" | "optimizer">,
 ): Promise<void> {
-  const plan = planOf(parseTopology(topology));
+  const plan = await planOf(parseTopology(topology));
   const watch = await watched(module);
   // The arena is as large as the batch: nothing lies behind the last sample.
   const machine = await createMachine(plan, { maxBatch: batch, watch }).catch(refusedMask);

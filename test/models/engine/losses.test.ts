@@ -230,7 +230,7 @@ describe("missing targets and masks", () => {
     async (name) => {
       const losses = Losses.parse(name);
       const topology = network([3, 5], "softmax");
-      const plan = planOf(parseTopology(topology));
+      const plan = await planOf(parseTopology(topology));
       // Steps 1 of sample 0 and 2 of sample 4.
       const masked = [1, 14];
       const machine = await createMachine(withMask(plan, masked), { maxBatch: N });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LayerKind } from "../../../models/engine/layers/layer.ts";
-import { layerKinds } from "../../../models/engine/layers/registry.ts";
+import { loadLayerKinds } from "../../../models/engine/layers/registry.ts";
 import { instantiate } from "../../../models/kernels/load.ts";
 import { randomFloats, relativeError } from "./support.ts";
 
@@ -25,7 +25,7 @@ async function bound(
     view(address, values.length).set(values);
     return address;
   };
-  const kind = layerKinds.get(className) as LayerKind;
+  const kind = (await loadLayerKinds([className])).get(className) as LayerKind;
   const inputShapes = inputs.map(({ shape }) => shape);
   const plan = kind({
     name: "layer",

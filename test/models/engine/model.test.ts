@@ -263,6 +263,45 @@ describe("weights and prediction", () => {
     expect(model.weights()).toEqual(flat);
   });
 
+  // A convolution keeps its transformed kernel from one prediction to the next.
+  it("predict - follows the weights: after setWeights, while a fit runs, after it, and after a validation", async () => {
+    const topology = sequential(
+      [8, 8, 6],
+      layer("Conv2D", { filters: 10, kernel_size: [3, 3], activation: "relu" }),
+      layer("Flatten", {}),
+      layer("Dense", { units: 2 }),
+    );
+    const model = await compile(topology, { seed: 1, maxBatch: 4 });
+    const x = randomFloats(9 * 8 * 8 * 6, 1);
+    const y = randomFloats(9 * 2, 2);
+    const expectFresh = async () => {
+      const fresh = await compile(topology, { seed: 2, maxBatch: 4 });
+      fresh.setWeights(model.weights());
+      const expected = fresh.predict(x);
+      expect(model.predict(x)).toEqual(expected);
+      expect(model.predict(x)).toEqual(expected);
+    };
+    await expectFresh();
+    model.setWeights(randomFloats(model.parameters, 3));
+    await expectFresh();
+    const during: Float32Array[] = [];
+    await model.fit(x, y, {
+      ...OPTIONS,
+      epochs: 3,
+      batchSize: 4,
+      validationSplit: 0.3,
+      onEpoch: () => {
+        during.push(model.predict(x));
+      },
+    });
+    expect(during).toHaveLength(3);
+    expect(during[0]).not.toEqual(during[1]);
+    expect(during[2]).toEqual(model.predict(x));
+    await expectFresh();
+    model.evaluate(x, y, { loss: "mse" });
+    await expectFresh();
+  });
+
   it("weights - of the wrong length or not finite are refused and the old ones stay", async () => {
     const model = await compile(FORECASTER, { seed: 1 });
     const before = model.weights();

@@ -63,7 +63,7 @@ describe("random topologies", () => {
 });
 
 async function trainsAlike({ topology, tokens }: Built, optimizer: keyof typeof OPTIMIZERS): Promise<void> {
-  const plan = planOf(parseTopology(topology));
+  const plan = await planOf(parseTopology(topology));
   const xs = plan.inputs.map(({ shape }, i) => {
     const values = randomFloats(SAMPLES * sizeOf(shape), i + 1, 1);
     return tokens[i] ? values.map((value) => Math.floor(((value + 1) / 2) * TOKENS)) : values;

@@ -29,7 +29,7 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
 
 /** The engine's inside, to look at gradients. */
 export async function machineFor(topology: unknown, maxBatch = 32): Promise<Machine> {
-  return createMachine(planOf(parseTopology(topology)), { maxBatch });
+  return createMachine(await planOf(parseTopology(topology)), { maxBatch });
 }
 
 /** Output, loss and the gradient of the mean squared error for one batch. */

@@ -1,10 +1,12 @@
 import fc from "fast-check";
-import { layerKinds } from "../../../models/engine/layers/registry.ts";
+import { layerNames, loadLayerKinds } from "../../../models/engine/layers/registry.ts";
 import { type Shape, sizeOf } from "../../../models/engine/shape.ts";
 
 // Random topologies for property tests. What fast-check draws and shrinks is a recipe of plain numbers; `build` reads it from left to right,
 // and every recipe is a topology that is valid. Smaller numbers are simpler choices: earlier lines of the tables, the first option of a `pick`,
 // a chain instead of a graph.
+
+const layerKinds = await loadLayerKinds(layerNames);
 
 type Config = Record<string, unknown>;
 /** One of the options, the simplest first. */

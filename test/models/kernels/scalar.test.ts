@@ -190,7 +190,7 @@ describe("the scalar build", () => {
 
   it("gives the plain one's bits in 8-bit integers", async () => {
     for (const { topology } of Object.values(WORKS).slice(0, 3)) {
-      const plan = planOf(parseTopology(topology));
+      const plan = await planOf(parseTopology(topology));
       const plans = new Map<string, LayerPlan>();
       for (const { layer } of plan.steps) {
         const kernel = layer.weights.find(({ name }) => name === "kernel");
@@ -261,7 +261,7 @@ it.skipIf(!isBuilt || process.arch !== "x64")(
 );
 
 async function sameBits({ topology, tokens = [], classes, ...rest }: Work, batch: number): Promise<void> {
-  const plan = planOf(parseTopology(topology));
+  const plan = await planOf(parseTopology(topology));
   const mirror = await mirrored("scalar");
   const machine = await createMachine(plan, { maxBatch: batch, watch: mirror }).catch(refusedMask);
   if (machine === null) return;

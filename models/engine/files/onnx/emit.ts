@@ -1,11 +1,14 @@
 import { FleetError } from "../../../../protocol/errors.ts";
 import type { LayerConfig } from "../../layers/layer.ts";
+import type { LayerKinds } from "../../layers/registry.ts";
 import type { Shape } from "../../shape.ts";
 import type { Graph } from "./graph.ts";
 
 /** One call of a layer on its way into a graph. The engine has compiled it before, so that its options are known to be good. */
 export interface Emission extends LayerConfig {
   readonly graph: Graph;
+  /** Those of the topology. */
+  readonly kinds: LayerKinds;
   readonly config: Readonly<Record<string, unknown>>;
   /** Names of values; (batch, ...inputShapes[i]). */
   readonly inputs: readonly string[];

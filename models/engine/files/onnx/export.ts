@@ -1,5 +1,5 @@
 import type { Model } from "../../compile.ts";
-import { layerPlanOf } from "../../plan.ts";
+import { layerKindsOf, layerPlanOf } from "../../plan.ts";
 import { type Shape, sizeOf } from "../../shape.ts";
 import { parseTopology } from "../../topology.ts";
 import type { Weight } from "./emit.ts";
@@ -10,8 +10,9 @@ import { emit } from "./layers.ts";
  * The model as an ONNX file (opset 17) for scoring: what dropout and noise do while training is left out. Inputs and outputs have the names
  * of their layers and float32 values (batch, ...shape), the batch open. Throws UNSUPPORTED, by name, for a layer that ONNX has no form of.
  */
-export function exportOnnx(model: Model): Uint8Array {
+export async function exportOnnx(model: Model): Promise<Uint8Array> {
   const topology = parseTopology(model.topology);
+  const kinds = await layerKindsOf(topology);
   const graph = createGraph();
   const weights = weightsOf(model);
   const values: { readonly name: string; readonly shape: Shape }[] = [...topology.inputs];
@@ -20,9 +21,10 @@ export function exportOnnx(model: Model): Uint8Array {
   for (const call of topology.calls) {
     const from = call.inputs.map((tensor) => values[tensor]!);
     const inputShapes = from.map(({ shape }) => shape);
-    const { outputShape } = layerPlanOf(call, inputShapes);
+    const { outputShape } = layerPlanOf(call, inputShapes, kinds);
     const name = emit({
       graph,
+      kinds,
       name: call.name,
       className: call.className,
       config: call.config as Readonly<Record<string, unknown>>,

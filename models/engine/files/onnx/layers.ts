@@ -119,7 +119,7 @@ function timeDistributed(e: Emission): string {
     call: e.call,
     inputs: [0],
   };
-  const { outputShape } = layerPlanOf(layer, [shape]);
+  const { outputShape } = layerPlanOf(layer, [shape], e.kinds);
   const value = emit({
     ...e,
     className: inner.class_name,

@@ -1,0 +1,96 @@
+import type { Model } from "../engine/compile.ts";
+import { sizeOf } from "../engine/shape.ts";
+import type { EstimatorOptions, EstimatorTraining, ScaledPart } from "./kind.ts";
+import { LINEAR_LAYER, LINEAR_ROWS } from "./topology.ts";
+import { openRegression } from "./var.ts";
+
+/**
+ * The linear layer of a forecaster, solved for exactly from sums that federate exactly, where gradient steps on a few hundred rows would not arrive. The network
+ * beside it learns what is left. On SKAB, whose devices have 320 rows, AUROC is .87 with the fleet's solution and .71 after 40 rounds of gradients.
+ */
+export interface LinearPart {
+  readonly layout: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** A copy of the sums. */
+  weights(): Float32Array;
+  /** Sets the sums and, by them, the layer. */
+  setWeights(sums: Float32Array): void;
+  /** Before the network trains: where nobody has summed yet, this device's own sums set the layer; a personal one mixes its own in. */
+  begin(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<void>;
+  /** After it: what goes into the average are this device's own sums. */
+  end(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<void>;
+}
+
+/**
+ * A device's own rows count as n / (n + this) beside the fleet's: with a day of rows the fleet knows better, with weeks the device does. On held-back normal rows
+ * of SMD (19,000 rows a device), jumpstarter2 (4,600) and SKAB (320), half, a fifth and nothing of its own forecast best.
+ */
+const PERSONAL_ROWS = 20_000;
+
+export function linearPart(model: Model, options: EstimatorOptions, ridge: number): LinearPart {
+  const { channels } = options;
+  const sums = openRegression({ ...options, blueprint: { channels } }, LINEAR_ROWS, ridge);
+  const prior = sums.weights();
+  const fresh = () => sums.weights().every((value, i) => value === prior[i]);
+  const kernel = placeOf(model, `${LINEAR_LAYER}/kernel`);
+  const bias = placeOf(model, `${LINEAR_LAYER}/bias`);
+
+  /** kernel: (rows, channels in, channels out), the newest row last; the row itself is added beside it, so its own part is taken off. */
+  const apply = () => {
+    const weights = model.weights();
+    const { coefficients } = sums.learned();
+    const inputs = 1 + LINEAR_ROWS * channels;
+    for (let out = 0; out < channels; out++) {
+      weights[bias + out] = coefficients[out * inputs]!;
+      for (let lag = 1; lag <= LINEAR_ROWS; lag++) {
+        for (let c = 0; c < channels; c++) {
+          const itself = lag === 1 && c === out ? 1 : 0;
+          weights[kernel + ((LINEAR_ROWS - lag) * channels + c) * channels + out] =
+            coefficients[out * inputs + 1 + (lag - 1) * channels + c]! - itself;
+        }
+      }
+    }
+    model.setWeights(weights);
+  };
+  const applyUnlessFresh = () => {
+    if (!fresh()) apply();
+  };
+
+  return {
+    layout: sums.layout.map(({ name, shape }) => ({ name: `${LINEAR_LAYER}/${name}`, shape })),
+    weights: () => sums.weights(),
+    setWeights(flat) {
+      sums.setWeights(flat);
+      applyUnlessFresh();
+    },
+    async begin(parts, options) {
+      const fleet = sums.weights();
+      if (!fresh() && !options.personal) return;
+      const isFirst = fresh();
+      await sums.train(parts, quiet(options));
+      if (!isFirst) {
+        const own = sums.weights();
+        const rows = sums.samples(parts);
+        const part = rows / (rows + PERSONAL_ROWS);
+        sums.setWeights(own.map((value, i) => part * value + (1 - part) * fleet[i]!));
+      }
+      apply();
+    },
+    async end(parts, options) {
+      if (!options.personal) await sums.train(parts, quiet(options));
+    },
+  };
+}
+
+/** Only the network's epochs are progress. */
+function quiet({ training, seed, signal }: EstimatorTraining): EstimatorTraining {
+  return { training, seed, ...(signal && { signal }) };
+}
+
+function placeOf(model: Model, name: string): number {
+  let at = 0;
+  for (const { name: own, shape } of model.layout) {
+    if (own === name) return at;
+    at += sizeOf(shape);
+  }
+  throw new RangeError(`the network has no weights "${name}"`);
+}

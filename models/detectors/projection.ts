@@ -1,0 +1,72 @@
+import type { EstimatorOptions, ResidualStream } from "./kind.ts";
+import { meanAndCovariance, products } from "./products.ts";
+import type { Sums } from "./sums.ts";
+
+/** A row's residuals are map (row - mu), one a channel. */
+export interface Projection {
+  /** (channels). */
+  readonly mu: Float64Array;
+  /** (channels, channels), row-major. */
+  readonly map: Float64Array;
+  /** Added to half the mean squared residual, where the loss is a likelihood. */
+  readonly offset: number;
+}
+
+/** Kinds that look at one row at a time, through a matrix that they make of its covariance. */
+export function projectionSums(
+  { channels }: EstimatorOptions,
+  mapOf: (covariance: Float64Array) => { readonly map: Float64Array; readonly offset: number },
+): Sums<Projection> {
+  const { size, layout, prior, add, mean } = products(channels);
+  const v = new Float64Array(size);
+  v[0] = 1;
+  const residual = new Float32Array(channels);
+  return {
+    layout,
+    prior,
+    residuals: channels,
+    before: 0,
+    add(values, at, sums) {
+      for (let c = 0; c < channels; c++) v[c + 1] = values[at + c]!;
+      add(v, sums);
+    },
+    solve(means) {
+      const { mu, covariance } = meanAndCovariance({ size, layout, prior, add, mean }, means);
+      return { mu, ...mapOf(covariance) };
+    },
+    loss(learned, values, at) {
+      project(learned, values.subarray(at, at + channels), residual);
+      let sum = 0;
+      for (let c = 0; c < channels; c++) sum += residual[c]! ** 2;
+      return sum / channels / 2 + learned.offset;
+    },
+    stream: (learned) => projectionStream(learned),
+  };
+}
+
+function project({ mu, map }: Projection, row: Float32Array, out: Float32Array): void {
+  const n = mu.length;
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) sum += map[i * n + j]! * (row[j]! - mu[j]!);
+    out[i] = sum;
+  }
+}
+
+/** Missing values have been filled with the last ones, so that the others can be judged; they themselves have no residual. */
+function projectionStream(learned: Projection): ResidualStream {
+  const residual = new Float32Array(learned.mu.length);
+  const none = new Float32Array(0);
+  return {
+    stateSize: 0,
+    push(row, target) {
+      project(learned, row, residual);
+      for (let c = 0; c < residual.length; c++) if (Number.isNaN(target[c]!)) residual[c] = Number.NaN;
+      return residual;
+    },
+    state: () => none,
+    restore() {},
+    reset() {},
+    dispose() {},
+  };
+}

@@ -1,0 +1,110 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { z } from "zod";
+import { FleetError } from "../../protocol/errors.ts";
+import { type Layout, layoutSize } from "../../protocol/frame.ts";
+import type { BlueprintOptions, Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
+
+/** What a kind that learns by sums has of its own. `Learned` is what it makes of the sums: coefficients, a projection. */
+export interface Sums<Learned> {
+  readonly layout: Layout;
+  /** What the array holds before anything has been seen: the means of independent channels that are z-scores. */
+  readonly prior: Float32Array;
+  readonly residuals: number;
+  /** Rows before its own that a sample looks at. */
+  readonly before: number;
+  /** Adds the terms of one sample to the sums. at: where its row begins in values (rows, channels). */
+  add(values: Float32Array, at: number, sums: Float64Array): void;
+  solve(means: Float64Array): Learned;
+  loss(learned: Learned, values: Float32Array, at: number): number;
+  stream(learned: Learned): ResidualStream;
+}
+
+const Blueprint = z.object({ channels: z.int().positive() });
+
+/** What a version carries beside the sums: a person's reading of them, and what they must fit. */
+export function sumsBlueprint({ channels, spec, tuned }: BlueprintOptions, about: string): unknown {
+  return { kind: spec.name, channels, ...tuned, sums: about };
+}
+
+/** Others get a turn, and a signal is heard, once this much time has gone by. */
+const TURN_MS = 50;
+
+/**
+ * An estimator whose array is the mean of some terms over the samples. Averaged over devices, weighted by samples, it is what all samples in one place would
+ * have given, up to float32: sums add. What is made of the array is solved for when it is first asked for.
+ */
+export function openBySums<Learned>(
+  options: EstimatorOptions,
+  sums: Sums<Learned>,
+): Estimator & {
+  /** What follows from the present sums. */
+  learned(): Learned;
+} {
+  const { channels } = Blueprint.parse(options.blueprint);
+  if (channels !== options.channels) {
+    throw new FleetError(
+      "BAD_SHAPE",
+      `the sums of this version are for ${channels} channels: it takes ${channels} channels, this device has ${options.channels}`,
+    );
+  }
+  const size = layoutSize(sums.layout);
+  let weights = sums.prior.slice();
+  let learned: Learned | undefined;
+  const solved = (): Learned => {
+    learned ??= sums.solve(Float64Array.from(weights));
+    return learned;
+  };
+  const samplesOf = ({ from, to }: ScaledPart) => Math.max(0, to - from - sums.before);
+  const samples = (parts: readonly ScaledPart[]) => parts.reduce((sum, part) => sum + samplesOf(part), 0);
+  const loss = (parts: readonly ScaledPart[]) => {
+    let sum = 0;
+    for (const part of parts) {
+      for (let i = part.to - samplesOf(part); i < part.to; i++)
+        sum += sums.loss(solved(), part.values, i * part.channels);
+    }
+    // 0 / 0 where nothing counts.
+    return sum / samples(parts);
+  };
+  return {
+    learned: solved,
+    layout: sums.layout,
+    weights: () => weights.slice(),
+    setWeights(flat) {
+      if (flat.length !== size)
+        throw new FleetError("BAD_SHAPE", `${flat.length} weights given, this detector has ${size}`);
+      weights = flat.slice();
+      learned = undefined;
+    },
+    samples,
+    async train(parts, { training, signal, onEpoch }) {
+      const count = samples(parts);
+      if (count === 0) {
+        throw new FleetError(
+          "UNAVAILABLE",
+          `no stretch of data is longer than the ${sums.before} rows that a sample looks back: the device must collect more`,
+        );
+      }
+      const total = new Float64Array(size);
+      let start = performance.now();
+      for (const part of parts) {
+        for (let i = part.to - samplesOf(part); i < part.to; i++) {
+          sums.add(part.values, i * part.channels, total);
+          if (performance.now() - start < TURN_MS) continue;
+          await nextTurn();
+          if (signal?.aborted)
+            throw new FleetError("ABORTED", "training was aborted", { cause: signal.reason });
+          start = performance.now();
+        }
+      }
+      weights = Float32Array.from(total, (sum) => sum / count);
+      learned = undefined;
+      const after = loss(parts);
+      onEpoch?.({ epoch: training.epochs - 1, loss: after });
+      return after;
+    },
+    loss,
+    residuals: sums.residuals,
+    stream: () => sums.stream(solved()),
+    dispose() {},
+  };
+}

@@ -1,0 +1,2 @@
+export { loadTfjs } from "./load.ts";
+export { compileTf } from "./model.ts";
