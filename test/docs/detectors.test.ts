@@ -36,9 +36,13 @@ async function catalogText(): Promise<string> {
   for (const name of detectorNames) {
     const kind = await kindOf(name);
     const channels = CHANNELS[kind.input];
-    const parameters = await parametersOf(name, channels);
+    // A network of one's own has the size that it has.
+    const parameters = name === "layers-model" ? null : await parametersOf(name, channels);
     const learns = `${kind.learns}${kind.supervised ? ", from labels" : ""}`;
-    const size = `${parameters.toLocaleString("en-US")}${channels === 38 ? "" : ` (${channels})`}`;
+    const size =
+      parameters === null
+        ? "its own"
+        : `${parameters.toLocaleString("en-US")}${channels === 38 ? "" : ` (${channels})`}`;
     rows.push(`| \`${name}\` | ${kind.title} | ${kind.input} | ${learns} | ${size} |`);
     sections.push(
       [`- **${name}**: ${kind.about}`, ...Object.entries(kind.hyperparameters).map(option)].join("\n"),

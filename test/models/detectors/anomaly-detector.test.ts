@@ -37,7 +37,8 @@ const lists = ({ values, rows }: FlatRows) =>
   Array.from({ length: rows }, (_, i) => [...values.subarray(i * channels, (i + 1) * channels)]);
 
 const series = (await Promise.all(detectorNames.map(async (name) => ({ name, kind: await kindOf(name) }))))
-  .filter(({ kind }) => kind.input === "series" && !kind.supervised)
+  // A network of one's own is given by a task's topology, which this face does not take.
+  .filter(({ name, kind }) => kind.input === "series" && !kind.supervised && name !== "layers-model")
   .map(({ name }) => name);
 
 let fitted: AnomalyDetector;
