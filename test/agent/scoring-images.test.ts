@@ -63,6 +63,7 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
     spool: { add: async (alert) => void alerts.push(alert) },
     scoresFile: undefined,
     clock: systemClock,
+    rate: { see: () => {} },
     log: quietLog(),
   });
   const bad = Array.from({ length: 30 }, (_, i) => i === 10 || i === 20);
