@@ -53,6 +53,7 @@ export * from "./evaluation/run.ts";
 export * from "./evaluation/tune.ts";
 export * from "./evaluation/vus.ts";
 export * from "./scoring/alarm-budget.ts";
+export * from "./scoring/alarm-level.ts";
 export * from "./scoring/drift.ts";
 export * from "./scoring/events.ts";
 export * from "./scoring/ladder.ts";

@@ -205,7 +205,8 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
     fit: (x, options = {}) => training(x, options, undefined),
     partialFit: (x, options = {}) => training(x, options, fitted),
     score: (x, options = {}) => scoreAll(x, options, (score) => score),
-    probability: (x, options = {}) => scoreAll(x, options, (score, { tail }) => tailProbability(tail, score)),
+    probability: (x, options = {}) =>
+      scoreAll(x, options, (score, { calibration }) => tailProbability(calibration.tail, score)),
     detect(x, { before } = {}) {
       const fitted = ready();
       const rows = checkedRows(x, fitted.names);
@@ -248,7 +249,7 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
           if (event) on = event.kind === "onset";
           return {
             score,
-            probability: tailProbability(own.tail, score),
+            probability: tailProbability(own.calibration.tail, score),
             alarm: event?.kind ?? (on ? "on" : "none"),
             channels: event && pass.byChannel ? namedShares(event.topChannels, own.names) : [],
           };

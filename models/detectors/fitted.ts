@@ -1,5 +1,4 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { fitTail, type Tail } from "../scoring/tail.ts";
 import { blueprintFor, type DetectorName, kindOf } from "./catalog.ts";
 import type { Calibration, Detector, TrainOptions } from "./detector.ts";
 import type { CheckedRows } from "./detector-rows.ts";
@@ -13,7 +12,6 @@ export interface Fitted {
   readonly topology: string;
   readonly names: readonly string[];
   readonly calibration: Calibration;
-  readonly tail: Tail;
   /** Training samples behind the weights, and how often they were trained. */
   readonly samples: number;
   readonly fits: number;
@@ -104,19 +102,12 @@ async function learn(
       ...(onProgress && { onProgress }),
     });
     merge(samples);
-    let tail: Tail | undefined;
-    const calibration = detector.calibrate(rows, {
-      ...alarm,
-      onScores: (scores) => {
-        tail = fitTail(scores);
-      },
-    });
+    const calibration = detector.calibrate(rows, alarm);
     return {
       detector,
       topology,
       names,
       calibration,
-      tail: tail!,
       samples: (from.samples ?? 0) + samples,
       fits: fits + 1,
       report: { samples, loss, heldBackLoss: detector.heldBackLoss(rows) },

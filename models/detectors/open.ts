@@ -4,10 +4,12 @@ import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "
 import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
+import { fitLevel } from "../scoring/alarm-level.ts";
+import { driftReference } from "../scoring/drift.ts";
 import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
 import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
-import { fitThreshold } from "../scoring/threshold.ts";
+import { fitTail } from "../scoring/tail.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
@@ -124,8 +126,9 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
-    calibrate(recent, { quantile, smooth: wanted, onScores }: AlarmLevel): Calibration {
-      const smooth = smoothingOf(wanted);
+    calibrate(recent, alarm: AlarmLevel): Calibration {
+      const { rateHz } = alarm;
+      const smooth = smoothingOf(alarm.smooth);
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
       const stretch = residualsOf(cut, scaler, warmUpRows({ spec, input }, smooth));
@@ -134,13 +137,15 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
       const smoothed = scores.map((score) => smoothing.push(score));
-      onScores?.(smoothed);
       return {
         sigma: [...sigma],
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        threshold: fitThreshold(smoothed, { kind: "auto", quantile }),
+        ...fitLevel(smoothed, alarm),
+        ...(rateHz === undefined ? {} : { rateHz }),
+        tail: fitTail(smoothed),
+        drift: driftReference(smoothed),
         rows: scores.filter((score) => !Number.isNaN(score)).length,
       };
     },

@@ -29,7 +29,7 @@ export function openPass(
     alarm: alarmMachine({ threshold, k, n }),
     byChannel: scorer.contributions.length === names.length,
     warmUp({ values, rows, channels }) {
-      for (let i = Math.max(0, rows - warmUpRows(detector.spec, smooth)); i < rows; i++)
+      for (let i = Math.max(0, rows - warmUpRows(detector, smooth)); i < rows; i++)
         scorer.push(values.subarray(i * channels, (i + 1) * channels));
     },
   };

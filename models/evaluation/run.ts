@@ -127,7 +127,10 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         const own = weights[d];
         if (!judged || !own) continue;
         detector.setWeights(own);
-        const calibration = detector.calibrate(train, alarm);
+        const calibration = detector.calibrate(train, {
+          ...alarm,
+          rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
+        });
         const { threshold, rows: _, ...key } = calibration;
         const sharing = { weights: own, test: data.test, key: JSON.stringify(key) };
         const scores =

@@ -267,7 +267,7 @@ function judge(detector: Detector, { fit, faults }: Bench, alarm: TuneOptions["a
   const { channels } = fit;
   const scorer = detector.scorer(detector.calibrate(fit, alarm), alarm.smooth);
   const row = (values: Float32Array, i: number) => values.subarray(i * channels, (i + 1) * channels);
-  for (let i = Math.max(0, fit.rows - warmUpRows(detector.spec, alarm.smooth)); i < fit.rows; i++)
+  for (let i = Math.max(0, fit.rows - warmUpRows(detector, alarm.smooth)); i < fit.rows; i++)
     scorer.push(row(fit.values, i));
   const start = scorer.state();
   return mean(

@@ -51,6 +51,7 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
       installed,
       scorer: null,
       alarm: null,
+      watch: null,
       onset: null,
       raised: [],
     },

@@ -48,7 +48,7 @@ beforeAll(async () => {
   await mkdir(join(agent, "versions"), { recursive: true });
   await writeFile(join(agent, "versions", `${hash}.frame`), frame);
   const installed = { task: "main", number: 2, sha256: hash, detector: spec, alarm, calibration };
-  const rest = { scorer: null, alarm: null, onset: null, raised: [] };
+  const rest = { scorer: null, alarm: null, watch: null, onset: null, raised: [] };
   const place = { source: "x", startedMs: 0, row: 0, scored: 0 };
   await writeFile(
     join(agent, "checkpoint.json"),
