@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { alarmRule } from "../models/detectors/alarm-rule.ts";
 import type { Detector, StreamScorer } from "../models/detectors/detector.ts";
 import { warmUpRows } from "../models/detectors/open.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
@@ -46,6 +47,9 @@ const checkpointMs = 1_000;
 /** A full disk: the alert can't be spooled, so scoring waits, and tries again. */
 const diskRetryMs = 2_000;
 
+/** Of a score that is not made of one term a channel: none can be named. */
+const noTerms = new Float32Array(0);
+
 interface Active {
   readonly installed: Installed;
   readonly detector: Detector;
@@ -69,13 +73,10 @@ export function openScoring(options: ScoringOptions): Scoring {
     installed,
     detector,
     scorer: detector.scorer(installed.calibration, installed.alarm.smooth),
-    alarm: alarmMachine(
-      { threshold: installed.calibration.threshold, k: installed.alarm.k, n: installed.alarm.n },
-      state,
-    ),
+    alarm: alarmMachine(alarmRule(detector, installed.alarm, installed.calibration), state),
   });
-  const warm = ({ scorer, installed }: Active) => {
-    recent.last(warmUpRows(installed.detector, installed.alarm.smooth), (values) => scorer.push(values));
+  const warm = ({ detector, scorer, installed }: Active) => {
+    recent.last(warmUpRows(detector, installed.alarm.smooth), (values) => scorer.push(values));
   };
   if (start.installed !== null && options.detector !== undefined) {
     active = activate(start.installed, options.detector, start.alarm ?? undefined);
@@ -142,7 +143,11 @@ export function openScoring(options: ScoringOptions): Scoring {
     if (!Number.isFinite(value)) return undefined;
     scored += 1;
     count(tally, value);
-    const event = alarm.push(row, value, scorer.contributions);
+    const event = alarm.push(
+      row,
+      value,
+      scorer.contributions.length === recent.channels ? scorer.contributions : noTerms,
+    );
     let alert: Alert | undefined;
     if (event !== undefined) {
       const { number, sha256, calibration } = installed;

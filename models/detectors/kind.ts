@@ -95,6 +95,10 @@ export interface Estimator {
   /** Length of a row of residuals: the channels, where each channel has its own. */
   readonly residuals: number;
   stream(): ResidualStream;
+  /** Of supervised kinds: whether a class is normal. Thresholds are set from normal rows alone. */
+  isNormal?(label: number): boolean;
+  /** Of classifiers whose rows stand alone. values (rows, channels), scaled -> (rows, classes). */
+  probabilities?(values: Float32Array): Float32Array;
   dispose(): void;
 }
 

@@ -119,7 +119,10 @@ export function searchSpace(
   const own = Object.entries(kind.hyperparameters).flatMap(([name, { search }]) =>
     search ? [[name, search] as const] : [],
   );
-  const common = kind.learns === "by gradients" ? Object.entries(COMMON) : [];
+  // A network of the user's own has its window.
+  const common = Object.entries(COMMON).filter(
+    ([name]) => kind.learns === "by gradients" && (name !== "window" || detector.topology === undefined),
+  );
   const axes = Object.fromEntries([...common, ...own]);
   const base = baseOf(axes, kind, { detector, training });
   return Object.fromEntries(
@@ -267,7 +270,7 @@ function judge(detector: Detector, { fit, faults }: Bench, alarm: TuneOptions["a
   const { channels } = fit;
   const scorer = detector.scorer(detector.calibrate(fit, alarm), alarm.smooth);
   const row = (values: Float32Array, i: number) => values.subarray(i * channels, (i + 1) * channels);
-  for (let i = Math.max(0, fit.rows - warmUpRows(detector.spec, alarm.smooth)); i < fit.rows; i++)
+  for (let i = Math.max(0, fit.rows - warmUpRows(detector, alarm.smooth)); i < fit.rows; i++)
     scorer.push(row(fit.values, i));
   const start = scorer.state();
   return mean(

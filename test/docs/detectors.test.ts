@@ -36,9 +36,10 @@ async function catalogText(): Promise<string> {
   for (const name of detectorNames) {
     const kind = await kindOf(name);
     const channels = CHANNELS[kind.input];
-    const parameters = await parametersOf(name, channels);
+    const own = name === "layers-model";
     const learns = `${kind.learns}${kind.supervised ? ", from labels" : ""}`;
-    const size = `${parameters.toLocaleString("en-US")}${channels === 38 ? "" : ` (${channels})`}`;
+    const at = channels === 38 ? "" : ` at ${channels}`;
+    const size = own ? "as yours" : `${(await parametersOf(name, channels)).toLocaleString("en-US")}${at}`;
     rows.push(`| \`${name}\` | ${kind.title} | ${kind.input} | ${learns} | ${size} |`);
     sections.push(
       [`- **${name}**: ${kind.about}`, ...Object.entries(kind.hyperparameters).map(option)].join("\n"),

@@ -1,0 +1,12 @@
+import type { AlarmSpec } from "../../protocol/task.ts";
+import type { AlarmRule } from "../scoring/events.ts";
+import type { Calibration, Detector } from "./detector.ts";
+
+/** Where rows stand alone, so do their alarms: each row over the threshold is one, and the next one below it ends it. */
+export function alarmRule(
+  { input }: Pick<Detector, "input">,
+  { k, n }: Pick<AlarmSpec, "k" | "n">,
+  { threshold }: Pick<Calibration, "threshold">,
+): AlarmRule {
+  return input === "series" ? { threshold, k, n } : { threshold, k: 1, n: 1, gap: 1 };
+}
