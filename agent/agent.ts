@@ -16,6 +16,7 @@ import { type Link, openLink } from "./link.ts";
 import type { Agent, AgentOptions } from "./options.ts";
 import { openOutbox } from "./outbox.ts";
 import { openParticipant, type Participant } from "./participate.ts";
+import { rateMeter } from "./rate.ts";
 import { openReplay } from "./replay.ts";
 import { openScoresFile } from "./scores-file.ts";
 import { openScoring } from "./scoring.ts";
@@ -98,6 +99,7 @@ async function assembleAgent(
   // What a checkpoint names may have missed the spool, if the process ended between the two.
   for (const alert of start.raised) await spool.add(alert);
 
+  const rate = rateMeter();
   const scoring = openScoring({
     start: { ...start, installed: running === undefined ? null : start.installed, raised: [] },
     detector: running,
@@ -106,6 +108,8 @@ async function assembleAgent(
     save: state.saveCheckpoint,
     spool,
     scoresFile,
+    rate,
+    ...(options.watchSizes === undefined ? {} : { watchSizes: options.watchSizes }),
     clock,
     log,
   });
@@ -149,6 +153,7 @@ async function assembleAgent(
     openDetector,
     snapshot: recent.snapshot,
     calibrate: trainer.calibrate,
+    rateHz: (alarm) => source.rateHz ?? alarm.rateHz ?? (source.timed ? rate.hz() : undefined),
     scoring,
     request,
     online,
@@ -185,6 +190,8 @@ async function assembleAgent(
     sourceEnded,
     spooledAlerts: spool.size,
     scores: scoring.takeScores(),
+    level: scoring.level(),
+    drift: scoring.drift(),
   });
   const beat = () =>
     online()

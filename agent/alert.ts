@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import type { AlarmEvent } from "../models/scoring/events.ts";
-import type { Alert, Running } from "../protocol/messages.ts";
+import type { ChannelShare } from "../models/scoring/top-channels.ts";
+import type { Alert, AlertChannel, Running } from "../protocol/messages.ts";
 
 export interface AlertOptions {
   readonly event: AlarmEvent;
   /** The sample's own time, milliseconds since 1970. */
   readonly atMs: number;
   readonly score: number;
+  /** Of a score: how often a normal one is as high. */
+  readonly probability: (score: number) => number;
   readonly threshold: number;
   readonly version: Running;
   /** Id of the alarm's onset; an onset has its own. */
@@ -15,9 +18,40 @@ export interface AlertOptions {
 }
 
 /** What is sent for an alarm's onset or end. Made from the sample alone: the row read again gives the same alert with the same id. */
-export function alertOf({ event, atMs, score, threshold, version, onset, names }: AlertOptions): Alert {
+export function alertOf(options: AlertOptions): Alert {
+  const { event, atMs, score, probability, threshold, version, onset, names } = options;
   const id = alertId({ row: event.row, atMs, score, phase: event.kind });
-  const channels = event.topChannels
+  const common = {
+    kind: "alert",
+    id,
+    row: event.row,
+    atMs,
+    score,
+    threshold,
+    version,
+    channels: alertChannels(event.topChannels, names),
+    since: event.since,
+  } as const;
+  if (event.kind === "onset")
+    return { ...common, phase: "onset", event: id, probability: probability(score) };
+  return {
+    ...common,
+    phase: "end",
+    event: onset ?? id,
+    probability: probability(event.peakScore),
+    until: event.until,
+    durationRows: event.durationRows,
+    peak: event.peakScore,
+    peakRow: event.peakRow,
+    causes: alertChannels(event.causes, names),
+  };
+}
+
+function alertChannels(
+  shares: readonly ChannelShare[],
+  names: readonly string[] | undefined,
+): AlertChannel[] {
+  return shares
     .filter(({ share }) => share > 0)
     .slice(0, mostChannels)
     .map(({ channel, share }) => {
@@ -28,19 +62,6 @@ export function alertOf({ event, atMs, score, threshold, version, onset, names }
         ...(name === undefined ? {} : { name: name.slice(0, nameLength) }),
       };
     });
-  return {
-    kind: "alert",
-    id,
-    phase: event.kind,
-    event: event.kind === "onset" ? id : (onset ?? id),
-    row: event.row,
-    atMs,
-    score,
-    threshold,
-    version,
-    channels,
-    ...(event.kind === "end" ? { durationRows: event.durationRows, peak: event.peakScore } : {}),
-  };
 }
 
 const mostChannels = 5;

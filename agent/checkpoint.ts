@@ -1,35 +1,60 @@
 import { z } from "zod";
+import { Calibration } from "../models/detectors/calibration.ts";
 import { firstIssue } from "../protocol/codec.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { Sha256, TaskId } from "../protocol/ids.ts";
-import { Alert } from "../protocol/messages.ts";
+import { Alert, driftStates } from "../protocol/messages.ts";
 import { AlarmSpec, DetectorSpec } from "../protocol/task.ts";
+import type { WatchState } from "./score-watch.ts";
 
 const numbers = z.array(z.number()).readonly();
 
-/** models/detectors `Calibration`, as it comes from a file or another thread. */
-export const Calibration = z.object({
-  sigma: numbers,
-  scalerMean: numbers,
-  scalerSigma: numbers,
-  levels: numbers,
-  threshold: z.number(),
-  rows: z.number(),
-});
-
 /** models/scoring `AlarmState`. */
 const AlarmState = z.object({
-  recent: z.array(z.object({ row: z.number(), contributions: numbers.exactOptional() })).readonly(),
+  recent: z
+    .array(
+      z.object({
+        row: z.number(),
+        score: z.number().exactOptional(),
+        contributions: numbers.exactOptional(),
+      }),
+    )
+    .readonly(),
   open: z
     .object({
       since: z.number(),
       until: z.number(),
       peakScore: z.number(),
+      peakRow: z.number(),
       quiet: z.number(),
       contributions: numbers,
+      causes: numbers,
+      causeRows: z.number(),
     })
     .exactOptional(),
 });
+
+/** `WatchState` of score-watch.ts, its scores as base64 of float32. */
+const Watch = z.object({
+  drift: z.object({
+    verdict: z.enum(driftStates),
+    counts: numbers,
+    rows: z.number(),
+    rise: z.number(),
+    fall: z.number(),
+    worseRows: z.number(),
+    betterRows: z.number(),
+  }),
+  kept: z.string(),
+  waiting: z.string(),
+  quietRows: z.number(),
+  driftRows: z.number(),
+  sinceRows: z.number(),
+  recalibrations: z.number(),
+  limited: z.boolean(),
+  installed: z.number(),
+});
+type Watch = z.infer<typeof Watch>;
 
 /** The version that scores, with all that makes its scores what they are; its weights are in `versions/`. */
 export const Installed = z.object({
@@ -55,10 +80,12 @@ export const Checkpoint = z.object({
   /** The next row to be read, and how many had a score. */
   row: z.int().nonnegative(),
   scored: z.int().nonnegative(),
-  installed: Installed.nullable(),
+  installed: Installed.nullable().catch(null), // of an older agent, which knew less: it is installed anew
   /** StreamScorer.state(), base64 of float32. */
   scorer: z.string().nullable(),
-  alarm: AlarmState.nullable(),
+  alarm: AlarmState.nullable().catch(null),
+  /** What is known of the scores' drift. */
+  watch: Watch.nullable().catch(null),
   /** Id of the onset of the alarm that is open. */
   onset: z.string().nullable(),
   /** Alerts of rows before `row` that may not be in the spool yet. */
@@ -82,6 +109,14 @@ export function parseCheckpoint(bytes: Uint8Array): Checkpoint {
   if (!parsed.success)
     throw new FleetError("CORRUPT", `the checkpoint is not whole: ${firstIssue(parsed.error)}`);
   return parsed.data;
+}
+
+export function watchToText({ kept, waiting, ...rest }: WatchState): Watch {
+  return { ...rest, kept: floatsToText(kept), waiting: floatsToText(waiting) };
+}
+
+export function textToWatch({ kept, waiting, ...rest }: Watch): WatchState {
+  return { ...rest, kept: textToFloats(kept), waiting: textToFloats(waiting) };
 }
 
 export function floatsToText(values: Float32Array): string {

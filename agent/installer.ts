@@ -6,6 +6,7 @@ import { type Frame, sameLayout, type VersionHeader } from "../protocol/frame.ts
 import { limits } from "../protocol/limits.ts";
 import { openManifest, type VersionManifest } from "../protocol/manifest.ts";
 import type { ModelChunk, Pull, Status, Want } from "../protocol/messages.ts";
+import type { AlarmSpec } from "../protocol/task.ts";
 import { chunkCount } from "../protocol/transfer.ts";
 import { openWindow, stepWindow, type WindowEvent } from "../protocol/window.ts";
 import { backoffMs } from "./backoff.ts";
@@ -35,6 +36,8 @@ export interface InstallerOptions {
   readonly openDetector: (options: OpenDetectorOptions) => Promise<Detector>;
   readonly snapshot: () => Recent;
   readonly calibrate: (work: CalibrateWork, signal: AbortSignal) => Promise<Calibration>;
+  /** Rows per second, for an alarm budget; undefined where nobody knows. */
+  readonly rateHz: (alarm: AlarmSpec) => number | undefined;
   readonly scoring: {
     readonly installed: Installed | undefined;
     install(installed: Installed, detector: Detector): Promise<void>;
@@ -165,9 +168,8 @@ export function openInstaller(options: InstallerOptions): Installer {
       load(detector, frame);
       const recent = options.snapshot();
       if (recent.rows < 2) throw new FleetError("UNAVAILABLE", "the device has no data to calibrate on yet");
-      const { quantile, smooth } = alarm;
       const calibration = await options.calibrate(
-        { detector: spec, topology, statistics, weights, recent, quantile, smooth },
+        { ...alarm, rateHz: options.rateHz(alarm), detector: spec, topology, statistics, weights, recent },
         signal,
       );
       signal.throwIfAborted();
@@ -182,6 +184,7 @@ export function openInstaller(options: InstallerOptions): Installer {
         { version: manifest.number, sha256: sha, threshold: calibration.threshold },
         "a version was installed",
       );
+      if (calibration.caution !== undefined) log.warn({ basis: calibration.basis }, calibration.caution);
     } finally {
       if (!kept) detector.dispose();
     }

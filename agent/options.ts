@@ -2,6 +2,7 @@ import type { Join } from "../protocol/join.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import type { ReplayOptions } from "./replay.ts";
+import type { WatchOptions } from "./score-watch.ts";
 import type { StdinOptions } from "./stdin.ts";
 
 export interface AgentOptions {
@@ -22,6 +23,8 @@ export interface AgentOptions {
   readonly trainerUrl?: URL | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
+  /** Smaller ones than a device's, for tests. */
+  readonly watchSizes?: WatchOptions["sizes"];
   /** Ends a start that still waits for its source. */
   readonly signal?: AbortSignal | undefined;
 }

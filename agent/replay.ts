@@ -43,7 +43,8 @@ export async function openReplay(
     key: `replay:${resolve(options.file)}`,
     channels,
     names: series.names,
-    rateHz: series.rateHz,
+    rateHz: series.rateHz ?? (speed > 0 ? speed : undefined),
+    timed: false, // what the file does not say is made up here
     seekable: true,
     hold: options.hold,
     before: (row, capacity) =>

@@ -1,14 +1,23 @@
 import { setImmediate } from "node:timers/promises";
 import { alarmRule } from "../models/detectors/alarm-rule.ts";
-import type { Detector, StreamScorer } from "../models/detectors/detector.ts";
+import type { Calibration, Detector, StreamScorer } from "../models/detectors/detector.ts";
 import { warmUpRows } from "../models/detectors/open.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
 import type { Alert, Heartbeat } from "../protocol/messages.ts";
 import { alertOf } from "./alert.ts";
-import { type Checkpoint, floatsToText, type Installed, textToFloats } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  floatsToText,
+  type Installed,
+  textToFloats,
+  textToWatch,
+  watchToText,
+} from "./checkpoint.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
+import type { RateMeter } from "./rate.ts";
 import type { RecentData } from "./recent-data.ts";
+import { type ScoreWatch, scoreWatch, type WatchOptions, type WatchState } from "./score-watch.ts";
 import type { ScoresFile } from "./scores-file.ts";
 import type { Batch } from "./source.ts";
 
@@ -25,6 +34,8 @@ export interface Scoring {
   checkpoint(): Promise<void>;
   /** Score statistics since the last call. */
   takeScores(): Heartbeat["scores"];
+  level(): NonNullable<Heartbeat["level"]> | null;
+  drift(): NonNullable<Heartbeat["drift"]> | null;
   close(): void;
 }
 
@@ -37,6 +48,9 @@ export interface ScoringOptions {
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
   readonly spool: { add(alert: Alert): Promise<void> };
   readonly scoresFile: ScoresFile | undefined;
+  readonly watchSizes?: WatchOptions["sizes"];
+  /** Told the time of every live row. */
+  readonly rate: Pick<RateMeter, "see">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -55,6 +69,7 @@ interface Active {
   readonly detector: Detector;
   readonly scorer: StreamScorer;
   readonly alarm: AlarmMachine;
+  readonly watch: ScoreWatch;
 }
 
 export function openScoring(options: ScoringOptions): Scoring {
@@ -62,24 +77,38 @@ export function openScoring(options: ScoringOptions): Scoring {
   const rowValues = new Float32Array(recent.channels);
   let row = start.row;
   let scored = start.scored;
-  let onset = start.onset ?? undefined;
+  // An alarm whose version can't be restored is not open any more: its state went with it.
+  let onset = start.alarm?.open && options.detector !== undefined ? (start.onset ?? undefined) : undefined;
   let raised: readonly Alert[] = start.raised;
   let active: Active | undefined;
   let savedMs = clock.steadyMs();
   let saving: Promise<void> = Promise.resolve();
   let tally = emptyTally();
 
-  const activate = (installed: Installed, detector: Detector, state: AlarmState | undefined): Active => ({
+  const activate = (
+    installed: Installed,
+    detector: Detector,
+    state: AlarmState | undefined,
+    watched?: WatchState,
+  ): Active => ({
     installed,
     detector,
     scorer: detector.scorer(installed.calibration, installed.alarm.smooth),
-    alarm: alarmMachine(alarmRule(detector, installed.alarm, installed.calibration), state),
+    alarm: machineOf(detector, installed, state),
+    watch: scoreWatch({
+      calibration: installed.calibration,
+      alarm: installed.alarm,
+      log,
+      start: watched,
+      ...(options.watchSizes === undefined ? {} : { sizes: options.watchSizes }),
+    }),
   });
   const warm = ({ detector, scorer, installed }: Active) => {
     recent.last(warmUpRows(detector, installed.alarm.smooth), (values) => scorer.push(values));
   };
   if (start.installed !== null && options.detector !== undefined) {
-    active = activate(start.installed, options.detector, start.alarm ?? undefined);
+    const watched = start.watch === null ? undefined : textToWatch(start.watch);
+    active = activate(start.installed, options.detector, start.alarm ?? undefined, watched);
     if (!restored(active.scorer, start.scorer, log)) warm(active);
   }
 
@@ -94,6 +123,7 @@ export function openScoring(options: ScoringOptions): Scoring {
       installed: active?.installed ?? null,
       scorer: active === undefined ? null : floatsToText(active.scorer.state()),
       alarm: active?.alarm.state() ?? null,
+      watch: active === undefined ? null : watchToText(active.watch.state()),
       onset: onset ?? null,
       raised: [...raised],
     };
@@ -138,7 +168,7 @@ export function openScoring(options: ScoringOptions): Scoring {
 
   const score = (atMs: number): Alert | undefined => {
     if (active === undefined) return undefined;
-    const { scorer, alarm, installed } = active;
+    const { scorer, alarm, installed, watch } = active;
     const value = pushRow(scorer);
     if (!Number.isFinite(value)) return undefined;
     scored += 1;
@@ -152,11 +182,23 @@ export function openScoring(options: ScoringOptions): Scoring {
     if (event !== undefined) {
       const { number, sha256, calibration } = installed;
       const { threshold } = calibration;
-      alert = alertOf({ event, atMs, score: value, threshold, version: { number, sha256 }, onset, names });
+      alert = alertOf({
+        ...{ event, atMs, score: value, probability: scorer.probability, threshold },
+        ...{ version: { number, sha256 }, onset, names },
+      });
       onset = event.kind === "onset" ? alert.id : undefined;
     }
     scoresFile?.append(row, value, onset !== undefined);
+    const calibration = watch.push(value, onset !== undefined);
+    if (calibration !== undefined) adopt(active, calibration);
     return alert;
+  };
+
+  /** The same version with a new threshold, from the next row on. No alarm is open. */
+  const adopt = (before: Active, calibration: Calibration): void => {
+    const installed = { ...before.installed, calibration };
+    before.scorer.setTail(calibration.tail);
+    active = { ...before, installed, alarm: machineOf(before.detector, installed, before.alarm.state()) };
   };
 
   return {
@@ -175,7 +217,9 @@ export function openScoring(options: ScoringOptions): Scoring {
       for (let i = 0; i < rows; i++) {
         for (let c = 0; c < channels; c++) rowValues[c] = values[i * channels + c]!;
         recent.push(rowValues);
-        const alert = score(atMs(i));
+        const ms = atMs(i);
+        options.rate.see(ms);
+        const alert = score(ms);
         row += 1;
         if (alert !== undefined) await raise(alert, signal);
         const nowMs = clock.steadyMs();
@@ -195,6 +239,8 @@ export function openScoring(options: ScoringOptions): Scoring {
       await checkpoint();
     },
     checkpoint,
+    level: () => active?.watch.level() ?? null,
+    drift: () => active?.watch.drift() ?? null,
     takeScores() {
       const { count: rows, sum, max } = tally;
       tally = emptyTally();
@@ -206,6 +252,14 @@ export function openScoring(options: ScoringOptions): Scoring {
       active?.detector.dispose();
     },
   };
+}
+
+function machineOf(
+  detector: Detector,
+  { calibration, alarm }: Installed,
+  state: AlarmState | undefined,
+): AlarmMachine {
+  return alarmMachine(alarmRule(detector, alarm, calibration), state);
 }
 
 interface Tally {

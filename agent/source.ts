@@ -16,6 +16,8 @@ export interface Source {
   readonly channels: number;
   readonly names?: readonly string[] | undefined;
   readonly rateHz?: number | undefined;
+  /** The rows' times are those of the device: rows per second can be measured by them. */
+  readonly timed: boolean;
   /** Can be read again from any row: what is lost in a crash is read once more. */
   readonly seekable: boolean;
   /** Live rows wait until the task is serving. */

@@ -24,6 +24,7 @@ export function startingPoint(
     installed: checkpoint?.installed ?? null,
     scorer: null,
     alarm: null,
+    watch: null,
     onset: null,
     raised: checkpoint?.raised ?? [],
   };

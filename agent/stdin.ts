@@ -87,6 +87,8 @@ export async function openStdin(
     key: "stdin",
     channels: known.channels,
     names: known.names,
+    rateHz: past?.rateHz,
+    timed: true,
     seekable: false,
     hold: false,
     before(_row, capacity) {
@@ -122,15 +124,19 @@ async function readHistory(
     channels,
     signal,
   }: { readonly channels: readonly string[] | undefined; readonly signal?: AbortSignal | undefined },
-): Promise<{ readonly names: readonly string[]; readonly values: Float32Array }> {
-  const { names, values } = await readSeries(file, { signal });
+): Promise<{
+  readonly names: readonly string[];
+  readonly values: Float32Array;
+  readonly rateHz: number | undefined;
+}> {
+  const { names, values, rateHz } = await readSeries(file, { signal });
   if (channels !== undefined && channels.join("\n") !== names.join("\n")) {
     throw new FleetError(
       "BAD_INPUT",
       `${file} has the channels ${names.join(", ")}, not ${channels.join(", ")}: give the history of this device`,
     );
   }
-  return { names, values };
+  return { names, values, rateHz };
 }
 
 async function* readLines(input: Readable, signal: AbortSignal | undefined): AsyncGenerator<Line[]> {

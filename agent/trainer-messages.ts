@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { Calibration } from "../models/detectors/calibration.ts";
 import type { AlarmLevel } from "../models/detectors/detector.ts";
 import type { DetectorSpec, TrainingSpec } from "../protocol/task.ts";
-import { Calibration } from "./checkpoint.ts";
 
 /** What the training thread works on: a version and the device's recent data (raw units), both handed over for good. */
 interface Work {

@@ -33,6 +33,22 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "show the fleet, the rounds and the alerts of a coordinator",
     load: async () => (await import("./commands/status.ts")).statusCommand,
   },
+  evaluate: {
+    summary: "train detectors on a data set in several arms and judge them",
+    load: async () => (await import("./commands/evaluate.ts")).evaluateCommand,
+  },
+  score: {
+    summary: "score a file with a trained detector and tell the alarms",
+    load: async () => (await import("./commands/score.ts")).scoreCommand,
+  },
+  plot: {
+    summary: "plot a file with its scores and alarms as an HTML page",
+    load: async () => (await import("./commands/plot.ts")).plotCommand,
+  },
+  detectors: {
+    summary: "list and explain the detectors that can be trained",
+    load: async () => (await import("./commands/detectors.ts")).detectorsCommand,
+  },
   tune: {
     summary: "search a detector's settings on training data",
     load: async () => (await import("./commands/tune.ts")).tuneCommand,

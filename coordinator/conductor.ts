@@ -239,7 +239,8 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     task: () => {
       const latest = registry.latest();
       const version = latest === undefined ? null : { number: latest.number, sha256: latest.sha256 };
-      return { task, phase: phase(), version, roundsDone: roundsDone() };
+      const drifts = fleet.drifts();
+      return { task, phase: phase(), version, roundsDone: roundsDone(), ...drifts };
     },
     ...openHistory(journal, task.id, () => runner.present),
     async versions(page) {

@@ -185,7 +185,7 @@ async function assemble(
       case "state":
         return takeState(device, decode(StateMessage, payload));
       case "hb":
-        fleet.beat(device, decode(Heartbeat, payload), now());
+        if (fleet.beat(device, decode(Heartbeat, payload), now())) driftChanged(device);
         return deviceChanged(device);
       case "event":
         return takeAlert(device, decode(Alert, payload));
@@ -194,6 +194,14 @@ async function assemble(
       case "upd":
         return conductor.chunk(device, topic.xfer, decode(Chunk, payload, { maxBytes: limits.publishBytes }));
     }
+  };
+
+  const driftChanged = (device: string): void => {
+    const { state, index } = fleet.view(device)?.heartbeat?.drift ?? { state: "stable", index: 0 };
+    if (state === "retrain-due")
+      log.warn({ device, index }, "the device's scores say that retraining is due");
+    else log.info({ device, drift: state, index }, "the device's scores drift, or no longer do");
+    notify({ name: "task", view: conductor.task() });
   };
 
   const takeState = async (device: string, state: StateMessage): Promise<void> => {

@@ -10,7 +10,10 @@ export interface Fleet {
   born(device: string, birth: Birth, nowMs: number): void;
   /** A death whose bootSeq is not the present one came late and is ignored: false. */
   died(device: string, death: Death, nowMs: number): boolean;
-  beat(device: string, heartbeat: Heartbeat, nowMs: number): void;
+  /** True where the device's scores have begun or ceased to drift, or retraining became due. */
+  beat(device: string, heartbeat: Heartbeat, nowMs: number): boolean;
+  /** Devices that said so last: all that drift, and those of them that are due for retraining. */
+  drifts(): { readonly drifting: number; readonly retrainDue: number };
   installed(device: string, running: Running): void;
   alerted(device: string): void;
   refused(device: string, code: ErrorCode | "INTERNAL"): void;
@@ -59,11 +62,20 @@ export function createFleet(): Fleet {
       return true;
     },
     beat(device, { kind: _, ...heartbeat }, nowMs) {
+      const before = driftOf(devices.get(device));
       change(device, (known) => {
         known.heartbeat = heartbeat;
         known.running = heartbeat.running;
         known.lastSeenMs = nowMs;
       });
+      return driftOf(devices.get(device)) !== before;
+    },
+    drifts() {
+      const states = [...devices.values()].map(driftOf);
+      return {
+        drifting: states.filter((state) => state !== "stable").length,
+        retrainDue: states.filter((state) => state === "retrain-due").length,
+      };
     },
     installed(device, running) {
       change(device, (known) => {
@@ -87,4 +99,8 @@ export function createFleet(): Fleet {
         .filter(({ online, birth }) => online && (channels === undefined || birth?.channels === channels))
         .map(({ device }) => device),
   };
+}
+
+function driftOf(device: Device | undefined): NonNullable<Heartbeat["drift"]>["state"] {
+  return device?.heartbeat?.drift?.state ?? "stable";
 }

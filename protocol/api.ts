@@ -72,6 +72,9 @@ export const TaskView = z.object({
   phase: z.enum(["waiting", "statistics", "training", "serving"]),
   version: Running.nullable(),
   roundsDone: z.int(),
+  /** Devices whose scores have drifted away from their calibration, and those of them that are due for retraining. */
+  drifting: z.int().default(0),
+  retrainDue: z.int().default(0),
 });
 export type TaskView = z.infer<typeof TaskView>;
 

@@ -1,3 +1,4 @@
+export * from "./alarm-budget.ts";
 export * from "./api.ts";
 export * from "./codec.ts";
 export * from "./errors.ts";

@@ -46,6 +46,11 @@ export type StateMessage = z.infer<typeof StateMessage>;
 
 // ---- up/hb: QoS 0 ----
 
+/** What a threshold stands on: see models/scoring/alarm-level.ts. */
+export const levelBases = ["rule", "counted", "extrapolated", "highest", "fallback"] as const;
+/** Live scores against those of the calibration: see models/scoring/drift.ts. */
+export const driftStates = ["stable", "drifting", "retrain-due"] as const;
+
 export const Heartbeat = z.object({
   kind: z.literal("heartbeat"),
   bootSeq,
@@ -63,6 +68,24 @@ export const Heartbeat = z.object({
   spooledAlerts: count,
   /** Scores since the last heartbeat. */
   scores: z.object({ count, mean: finite, max: finite, threshold: finite }).nullable(),
+  /** The alarm level, while a version is installed. */
+  level: z
+    .object({
+      threshold: finite,
+      /** As it was when the version was installed, and how often the agent has fitted it again by itself since. */
+      installed: finite,
+      basis: z.enum(levelBases),
+      recalibrations: count,
+      /** The last time, it would have gone further than it may. */
+      limited: z.boolean(),
+    })
+    .nullable()
+    .exactOptional(),
+  /** Index: the population stability index. */
+  drift: z
+    .object({ state: z.enum(driftStates), index: finite })
+    .nullable()
+    .exactOptional(),
 });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
@@ -87,12 +110,21 @@ export const Alert = z.object({
   /** The sample's own time, milliseconds since 1970. */
   atMs: timeMs,
   score: finite,
+  /** How often a normal score is as high as `score`, in an end as `peak`: from the calibration's data. */
+  probability: z.number().min(0).max(1).optional(),
   threshold: finite,
   version: Running,
+  /** The channels that made the most of the score: in an onset up to then, in an end over the whole alarm. */
   channels: z.array(AlertChannel).max(8),
-  /** In an end only: rows since the onset and the highest score among them. */
+  /** The first row above the threshold that led to the alarm. */
+  since: count.optional(),
+  /** In an end only: the last row that belonged to the alarm, the rows from `since` to it, the highest score among them and its row. */
+  until: count.optional(),
   durationRows: count.optional(),
   peak: finite.optional(),
+  peakRow: count.optional(),
+  /** In an end only: the ranking of root causes, the channels' shares over the alarm's first rows. */
+  causes: z.array(AlertChannel).max(8).optional(),
 });
 export type Alert = z.infer<typeof Alert>;
 

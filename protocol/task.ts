@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseAlarmBudget } from "./alarm-budget.ts";
 import { TaskId } from "./ids.ts";
 import { limits } from "./limits.ts";
 
@@ -15,11 +16,33 @@ export const TrainingSpec = z.strictObject({
 });
 export type TrainingSpec = z.infer<typeof TrainingSpec>;
 
+/** `auto`: the quantile, or POT at the same risk where too few scores lie above it. */
+export const alarmRules = ["auto", "quantile", "pot", "mad", "conformal"] as const;
+
 /** How a detector's scores become alarms, on the device. */
 export const AlarmSpec = z
   .strictObject({
-    /** Quantile of the scores of held-back normal data. */
+    /** How the threshold is made from held-back normal scores, where no budget is set; the rules stand in models/scoring/threshold.ts. */
+    rule: z.enum(alarmRules).default("auto"),
+    /** Quantile of the scores of held-back normal data; pot and conformal take 1 - quantile as their risk, mad does not need it. */
     quantile: z.number().gt(0.5).lt(1).default(0.999),
+    /**
+     * False alarms to put up with, such as "1 per week". Then the threshold is the one at which the alarms of held-back data, debounce and all, keep to it; the
+     * rule stands in where a device does not know its rows per second.
+     */
+    budget: z
+      .string()
+      .max(60)
+      .superRefine((text, context) => {
+        try {
+          parseAlarmBudget(text);
+        } catch (error) {
+          context.addIssue({ code: "custom", message: (error as Error).message });
+        }
+      })
+      .exactOptional(),
+    /** Rows per second, for devices whose data do not say. */
+    rateHz: z.number().positive().max(1e6).exactOptional(),
     /**
      * How the scores of single rows become evidence: a number is the rows of a causal moving average; a list the time constants, in rows, of a
      * ladder of exponential averages, whose sum sees short and lasting anomalies alike.
@@ -30,6 +53,10 @@ export const AlarmSpec = z
     /** k of the last n rows over the threshold make an alarm. */
     k: z.int().positive().max(64).default(3),
     n: z.int().positive().max(64).default(5),
+    /** An alarm ends after so many rows in a row at or below `release * threshold`. */
+    gap: z.int().positive().max(100_000).default(10),
+    /** Below 1, a score that hovers about the threshold is one alarm and not many. */
+    release: z.number().positive().max(1).default(1),
   })
   .refine(({ k, n }) => k <= n, { path: ["k"], message: "k of the last n rows can't be with k over n" });
 export type AlarmSpec = z.infer<typeof AlarmSpec>;

@@ -89,6 +89,16 @@ export const coordinatorCommand = command({
       description: "time after which a round closes with what it has (30s, 5m)",
       parse: duration,
     },
+    {
+      path: "task.alarm.budget",
+      flag: "--alarm-budget <budget>",
+      description: 'false alarms of one device to put up with, such as "1 per week": sets the thresholds',
+    },
+    {
+      path: "task.alarm.rule",
+      flag: "--alarm-rule <rule>",
+      description: "auto, quantile, pot, mad or conformal: how thresholds are made without a budget",
+    },
     { path: "task.seed", flag: "--seed <n>", description: "seed of the first weights and of every shuffle" },
     logLevelFlag,
     jsonFlag,
@@ -99,6 +109,10 @@ export const coordinatorCommand = command({
     {
       command: "starling coordinator --state ./coordinator --host 0.0.0.0 --min-devices 8 --rounds 20",
       what: "take devices from the network, begin once eight are ready",
+    },
+    {
+      command: 'starling coordinator --state ./coordinator --alarm-budget "1 per week"',
+      what: "thresholds that each device sets for one false alarm a week",
     },
     {
       command: "starling coordinator --state ./coordinator --config fleet.yaml",

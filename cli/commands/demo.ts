@@ -31,6 +31,11 @@ export const demoCommand = command({
       description: "local, or federated: channel statistics merged over the fleet",
     },
     {
+      path: "alarmBudget",
+      flag: "--alarm-budget <budget>",
+      description: 'false alarms of one device to put up with, such as "1 per week"',
+    },
+    {
       path: "seed",
       flag: "--seed <n>",
       description: "seed of the plant, the first weights and every shuffle",

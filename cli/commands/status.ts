@@ -53,6 +53,7 @@ export const statusCommand = command({
           fleet.length === 0
             ? "No device is enrolled yet: `starling enroll DEVICE --state DIR` makes one."
             : fleetTable(fleet),
+          ...fleetNotes(fleet),
           ...(rounds.length === 0 ? [] : ["", roundsTable(rounds)]),
           ...(alerts.length === 0 ? [] : ["", alertsTable(alerts)]),
         ].join("\n"),
@@ -73,6 +74,8 @@ export function fleetTable(fleet: readonly DeviceView[]): string {
       { title: "rows", value: ({ heartbeat }) => heartbeat?.rows, digits: 0 },
       { title: "scored", value: ({ heartbeat }) => heartbeat?.scored, digits: 0 },
       { title: "alerts", value: ({ alerts }) => alerts, digits: 0 },
+      { title: "threshold", value: ({ heartbeat }) => heartbeat?.level?.threshold, digits: 2 },
+      { title: "drift", value: ({ heartbeat }) => heartbeat?.drift?.state },
       {
         title: "RSS MB",
         value: ({ heartbeat }) => heartbeat && heartbeat.rssBytes / 1024 / 1024,
@@ -88,6 +91,39 @@ export function fleetTable(fleet: readonly DeviceView[]): string {
     ],
     fleet,
   );
+}
+
+/** What the devices say of their own thresholds and drift, where a person should know of it. */
+export function fleetNotes(fleet: readonly DeviceView[]): readonly string[] {
+  const names = (of: (heartbeat: NonNullable<DeviceView["heartbeat"]>) => boolean) =>
+    fleet.filter(({ heartbeat }) => heartbeat !== null && of(heartbeat)).map(({ device }) => device);
+  const notes = [
+    ["retraining is due", names(({ drift }) => drift?.state === "retrain-due")],
+    [
+      "fitted its threshold again to drifting scores, as far as it may",
+      names(({ level }) => level?.limited === true),
+    ],
+    [
+      "fitted its threshold again to drifting scores",
+      names(({ level }) => level?.limited === false && level.recalibrations > 0),
+    ],
+    [
+      "the alarm budget is less than its data can show, so the threshold is extrapolated",
+      names(({ level }) => level?.basis === "extrapolated"),
+    ],
+    [
+      "its data are too few for the alarm budget: the highest normal score stands in",
+      names(({ level }) => level?.basis === "highest"),
+    ],
+    [
+      "the alarm settings can't be met, so the rule auto stands in: its log says why",
+      names(({ level }) => level?.basis === "fallback"),
+    ],
+  ] as const;
+  const said = notes.flatMap(([what, devices]) =>
+    devices.length === 0 ? [] : [`${devices.join(", ")}: ${what}`],
+  );
+  return said.length === 0 ? [] : ["", ...said];
 }
 
 export function roundsTable(rounds: readonly RoundView[]): string {
@@ -118,6 +154,7 @@ export function alertsTable(alerts: readonly AlertView[]): string {
       { title: "alert", value: ({ phase }) => phase },
       { title: "score", value: ({ score }) => score, digits: 2 },
       { title: "threshold", value: ({ threshold }) => threshold, digits: 2 },
+      { title: "chance", value: ({ probability }) => probability?.toExponential(0) },
       { title: "channels", value: channelsText },
     ],
     alerts,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { TaskSpec } from "../../protocol/task.ts";
+import { AlarmSpec, TaskSpec } from "../../protocol/task.ts";
 import { json, port } from "../commands/common.ts";
 
 /** Devices of the built-in plant. */
@@ -12,6 +12,7 @@ export const DemoOptions = z.strictObject({
   rounds: TaskSpec.shape.rounds,
   detector: TaskSpec.shape.detector.unwrap().shape.name,
   scaling: TaskSpec.shape.detector.unwrap().shape.scaling,
+  alarmBudget: AlarmSpec.shape.budget,
   seed: TaskSpec.shape.seed,
   rate: z.number().positive().optional(),
   mqttPort: port.default(0),

@@ -48,6 +48,7 @@ export async function startCoordinatorProcess(
     seed: options.seed,
     heartbeatMs,
     detector: { name: options.detector, scaling: options.scaling },
+    alarm: options.alarmBudget === undefined ? {} : { budget: options.alarmBudget },
   });
   // JSON is YAML: the file that --keep leaves behind starts the same coordinator again.
   const config = join(folder, "coordinator.yaml");

@@ -75,7 +75,8 @@ async function demo(stage: Stage): Promise<number> {
       alert: (view) => screen.line(alertLine(view, screen.paint)),
       changed: (fleet) => {
         for (const { device, heartbeat } of fleet.devices.values())
-          if (heartbeat?.scores) thresholds.set(device, heartbeat.scores.threshold);
+          if (heartbeat?.scores)
+            thresholds.set(device, heartbeat.level?.installed ?? heartbeat.scores.threshold);
         showProgress(screen, fleet, plan);
       },
     },

@@ -5,8 +5,8 @@ import type { Calibration, Detector } from "./detector.ts";
 /** Where rows stand alone, so do their alarms: each row over the threshold is one, and the next one below it ends it. */
 export function alarmRule(
   { input }: Pick<Detector, "input">,
-  { k, n }: Pick<AlarmSpec, "k" | "n">,
+  { k, n, gap, release }: Pick<AlarmSpec, "k" | "n" | "gap" | "release">,
   { threshold }: Pick<Calibration, "threshold">,
 ): AlarmRule {
-  return input === "series" ? { threshold, k, n } : { threshold, k: 1, n: 1, gap: 1 };
+  return input === "series" ? { threshold, k, n, gap, release } : { threshold, k: 1, n: 1, gap: 1 };
 }

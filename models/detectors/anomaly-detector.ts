@@ -19,7 +19,7 @@ import {
   knownDetector,
   specsOf,
 } from "./detector-settings.ts";
-import { type Fitted, openFitted, type Progress, trainedOn, trainFurther } from "./fitted.ts";
+import { type FitReport, type Fitted, openFitted, type Progress, trainedOn, trainFurther } from "./fitted.ts";
 import { type DetectorPass, openPass } from "./pass.ts";
 
 /**
@@ -74,14 +74,6 @@ export interface FitDetectorOptions {
   readonly names?: readonly string[];
   readonly signal?: AbortSignal;
   readonly onProgress?: Progress;
-}
-
-export interface FitReport {
-  /** Training samples: windows, or rows, as the kind takes them. */
-  readonly samples: number;
-  /** Mean loss of the last epoch, and of the trained weights on the held-back part. */
-  readonly loss: number;
-  readonly heldBackLoss: number;
 }
 
 export interface ScoreOptions {
@@ -205,7 +197,8 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
     fit: (x, options = {}) => training(x, options, undefined),
     partialFit: (x, options = {}) => training(x, options, fitted),
     score: (x, options = {}) => scoreAll(x, options, (score) => score),
-    probability: (x, options = {}) => scoreAll(x, options, (score, { tail }) => tailProbability(tail, score)),
+    probability: (x, options = {}) =>
+      scoreAll(x, options, (score, { calibration }) => tailProbability(calibration.tail, score)),
     detect(x, { before } = {}) {
       const fitted = ready();
       const rows = checkedRows(x, fitted.names);
@@ -248,7 +241,7 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
           if (event) on = event.kind === "onset";
           return {
             score,
-            probability: tailProbability(own.tail, score),
+            probability: tailProbability(own.calibration.tail, score),
             alarm: event?.kind ?? (on ? "on" : "none"),
             channels: event && pass.byChannel ? namedShares(event.topChannels, own.names) : [],
           };

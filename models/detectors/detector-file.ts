@@ -3,29 +3,14 @@ import { FleetError } from "../../protocol/errors.ts";
 import { decodeFrame, encodeFrame, type Layout, type VersionHeader } from "../../protocol/frame.ts";
 import { sha256 } from "../../protocol/hash.ts";
 import { detectorNames } from "../../protocol/task.ts";
+import { Calibration } from "./calibration.ts";
 import { DetectorSettings } from "./detector-settings.ts";
-
-const numbers = z.array(z.number()).readonly();
 
 const Head = z.strictObject({
   name: z.enum(detectorNames),
   settings: DetectorSettings,
   names: z.array(z.string()).min(1).readonly(),
-  calibration: z.strictObject({
-    sigma: numbers,
-    scalerMean: numbers,
-    scalerSigma: numbers,
-    levels: numbers,
-    threshold: z.number(),
-    rows: z.int().positive(),
-  }),
-  tail: z.strictObject({
-    knots: numbers,
-    share: z.number(),
-    gamma: z.number(),
-    sigma: z.number(),
-    count: z.int().positive(),
-  }),
+  calibration: Calibration,
   /** Training samples behind the weights, and how often it was trained. */
   samples: z.int().positive(),
   fits: z.int().positive(),

@@ -1,6 +1,9 @@
 import type { Layout } from "../../protocol/frame.ts";
 import type { DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { FitLevelOptions, Level } from "../scoring/alarm-level.ts";
+import type { DriftReference } from "../scoring/drift.ts";
 import type { Smoothing } from "../scoring/ladder.ts";
+import type { Tail } from "../scoring/tail.ts";
 import type { Input } from "./kind.ts";
 
 /** Recent data of a device, raw units. Row-major (rows, channels); NaN = missing. */
@@ -23,17 +26,20 @@ export interface Calibration {
   readonly levels: readonly number[];
   /** Alarm level for the smoothed score. */
   readonly threshold: number;
+  readonly basis: Level["basis"];
+  /** Why the threshold is weaker than what was asked for, if it is. */
+  readonly caution?: string;
+  /** Rows per second that a budget was turned into a threshold with. */
+  readonly rateHz?: number;
+  /** How often a smoothed score is this high on held-back data, and their distribution, which live scores are compared with. */
+  readonly tail: Tail;
+  readonly drift: DriftReference;
   /** Held-back rows that it was computed from. */
   readonly rows: number;
 }
 
 /** How scores become alarms. */
-export interface AlarmLevel {
-  readonly quantile: number;
-  readonly smooth: Smoothing;
-  /** Gets the smoothed scores of the held-back rows, of which the threshold is a quantile. */
-  readonly onScores?: (scores: Float64Array) => void;
-}
+export type AlarmLevel = FitLevelOptions & { readonly smooth: Smoothing };
 
 export interface TrainOptions {
   readonly training: TrainingSpec;
@@ -61,6 +67,13 @@ export interface TrainResult {
 export interface StreamScorer {
   /** The smoothed score of one raw row (channels); NaN until the detector has seen enough rows to say something. No allocation. */
   push(row: Float32Array): number;
+  /**
+   * The probability, 1e-12..1, that a normal smoothed score is at least this high: uniform on data like the held-back ones, small where something is wrong. NaN
+   * for NaN. No allocation.
+   */
+  probability(score: number): number;
+  /** From here on, probabilities are by this tail: the scores' distribution was fitted anew. */
+  setTail(tail: Tail): void;
   /** Terms of the last score before smoothing, one a channel where the kind has one a channel: a view, valid until the next push. */
   readonly contributions: Float32Array;
   /** Where the stream stands (hidden state, smoothing, last row), to go on after a restart. */

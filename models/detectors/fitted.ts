@@ -1,5 +1,4 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { fitTail, type Tail } from "../scoring/tail.ts";
 import { blueprintFor, type DetectorName, kindOf } from "./catalog.ts";
 import type { Calibration, Detector, TrainOptions } from "./detector.ts";
 import type { CheckedRows } from "./detector-rows.ts";
@@ -13,7 +12,6 @@ export interface Fitted {
   readonly topology: string;
   readonly names: readonly string[];
   readonly calibration: Calibration;
-  readonly tail: Tail;
   /** Training samples behind the weights, and how often they were trained. */
   readonly samples: number;
   readonly fits: number;
@@ -29,8 +27,18 @@ export interface LearnOptions {
   readonly onProgress: Progress | undefined;
 }
 
+export interface FitReport {
+  /** Training samples: windows, or rows, as the kind takes them. */
+  readonly samples: number;
+  /** Mean loss of the last epoch, and of the trained weights on the held-back part. */
+  readonly loss: number;
+  readonly heldBackLoss: number;
+  /** Why the threshold is weaker than what was asked for, if it is. */
+  readonly caution?: string;
+}
+
 type Learned = Fitted & {
-  readonly report: { readonly samples: number; readonly loss: number; readonly heldBackLoss: number };
+  readonly report: FitReport;
 };
 
 /** The engine's side of a detector whose rest is known. */
@@ -104,22 +112,21 @@ async function learn(
       ...(onProgress && { onProgress }),
     });
     merge(samples);
-    let tail: Tail | undefined;
-    const calibration = detector.calibrate(rows, {
-      ...alarm,
-      onScores: (scores) => {
-        tail = fitTail(scores);
-      },
-    });
+    const calibration = detector.calibrate(rows, { ...alarm, rateHz: alarm.rateHz ?? rows.rateHz });
+    const { caution } = calibration;
     return {
       detector,
       topology,
       names,
       calibration,
-      tail: tail!,
       samples: (from.samples ?? 0) + samples,
       fits: fits + 1,
-      report: { samples, loss, heldBackLoss: detector.heldBackLoss(rows) },
+      report: {
+        samples,
+        loss,
+        heldBackLoss: detector.heldBackLoss(rows),
+        ...(caution === undefined ? {} : { caution }),
+      },
     };
   } catch (cause) {
     if (!(cause instanceof FleetError && cause.code === "UNAVAILABLE")) throw cause;

@@ -4,10 +4,12 @@ import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "
 import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
+import { fitLevel } from "../scoring/alarm-level.ts";
+import { driftReference } from "../scoring/drift.ts";
 import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladder.ts";
 import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
-import { fitThreshold } from "../scoring/threshold.ts";
+import { fitTail } from "../scoring/tail.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
@@ -32,6 +34,11 @@ export function warmUpRows({ spec, input }: Pick<Detector, "spec" | "input">, sm
 
 /** Held-back rows without which sigma and threshold would be luck. */
 const fewestHeldBack = 32;
+/** Whether a series is long enough to be cut into a part to train on and a held-back one. */
+export function enoughRows(rows: number, { window }: DetectorSpec): boolean {
+  return rows - Math.max(fewestHeldBack, window + 1) > window;
+}
+
 /** Rows far outside would pull the weights after them; in scores they count in full, up to the spec's clip. */
 const trainingClip = 10;
 
@@ -69,8 +76,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const all = Array.isArray(data) ? (data as readonly Recent[]) : [data as Recent];
     const cuts = all.flatMap((series) => {
       const { rows } = series;
+      if (!enoughRows(rows, spec)) return [];
       const enough = Math.max(fewestHeldBack, spec.window + 1);
-      if (rows - enough <= spec.window) return [];
       const heldBack = Math.max(spec.heldBack, enough / rows);
       return [inTime ? { series, ...splitInTime(rows, heldBack) } : splitByContent(series, heldBack)];
     });
@@ -119,8 +126,9 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
-    calibrate(recent, { quantile, smooth: wanted, onScores }: AlarmLevel): Calibration {
-      const smooth = smoothingOf(wanted);
+    calibrate(recent, alarm: AlarmLevel): Calibration {
+      const { rateHz } = alarm;
+      const smooth = smoothingOf(alarm.smooth);
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
       const stretch = residualsOf(cut, scaler, warmUpRows({ spec, input }, smooth));
@@ -129,13 +137,15 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
       const smoothed = scores.map((score) => smoothing.push(score));
-      onScores?.(smoothed);
       return {
         sigma: [...sigma],
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        threshold: fitThreshold(smoothed, { kind: "auto", quantile }),
+        ...fitLevel(smoothed, alarm),
+        ...(rateHz === undefined ? {} : { rateHz }),
+        tail: fitTail(smoothed),
+        drift: driftReference(smoothed),
         rows: scores.filter((score) => !Number.isNaN(score)).length,
       };
     },

@@ -4,6 +4,7 @@ import { rowScaler, type Scaler } from "../data/scaling.ts";
 import { type Smoothing, smoother } from "../scoring/ladder.ts";
 import { levelTracker } from "../scoring/level.ts";
 import { residualScorer } from "../scoring/residual.ts";
+import { tailProbability } from "../scoring/tail.ts";
 import type { Calibration, StreamScorer } from "./detector.ts";
 import type { Estimator } from "./kind.ts";
 
@@ -44,6 +45,7 @@ export function streamScorer({
   const target = new Float32Array(channels);
   const levelled = new Float32Array(estimator.residuals);
   let scale = rowScaler(scaler);
+  let { tail } = calibration;
   const parts = () => [scale.last, residuals.state(), tracker.level, smoothing.state()];
   const stateSize = parts().reduce((sum, { length }) => sum + length, 0);
 
@@ -54,6 +56,10 @@ export function streamScorer({
       scale.scaleRow(raw, row, target);
       tracker.push(residuals.push(row, target), levelled);
       return smoothing.push(scorer.score(levelled));
+    },
+    probability: (score) => tailProbability(tail, score),
+    setTail(fitted) {
+      tail = fitted;
     },
     state() {
       const state = new Float32Array(stateSize);

@@ -8,7 +8,7 @@ import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
 import type { Input } from "../detectors/kind.ts";
-import { openDetector, warmUpRows } from "../detectors/open.ts";
+import { enoughRows, openDetector, warmUpRows } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { type ClassMetrics, classMetrics } from "./classes.ts";
 import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly onProgress?: (done: { readonly arm: Arm; readonly trained: number; readonly of: number }) => void;
   /** The scores behind a line, for plots; the buffers are the receiver's. */
   readonly onScores?: (scored: Scored) => void;
+  /** A device that is too short for this detector; without it, the first one ends the run with the error. */
+  readonly onLeftOut?: (device: string, error: FleetError) => void;
 }
 
 /** One line of a table: a device, or `macro` for their mean, or `pooled` for all their rows together. */
@@ -52,6 +54,8 @@ export interface Scored {
   readonly device: string;
   readonly scores: Float64Array;
   readonly threshold: number;
+  /** Of the held-back rows, by the same stream: what normal scores look like. */
+  readonly heldBack: Float64Array;
   readonly labels: Uint8Array;
   /** (rows, terms): what each channel made of each row's score. */
   readonly contributions: Float32Array;
@@ -76,9 +80,23 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
   for (const { device, judged, load } of set.devices) {
     const data = await load();
     const { train, trainClasses } = data;
+    if (
+      options.onLeftOut &&
+      !enoughRows(train.rows, kind.input === "series" ? options.detector : { ...options.detector, window: 1 })
+    ) {
+      const { name, window } = options.detector;
+      const why = `${device}: ${train.rows} training rows are too few for ${name} with windows of ${window}; give more rows or a smaller window`;
+      options.onLeftOut(device, new FleetError("UNAVAILABLE", why));
+      continue;
+    }
     const labelled = kind.supervised && trainClasses ? { ...train, labels: trainClasses } : train;
     devices.push({ device, judged, data, train: labelled });
   }
+  if (!devices.some(({ judged }) => judged))
+    throw new FleetError(
+      "BAD_INPUT",
+      `${set.name} has no device that ${options.detector.name} can be judged by`,
+    );
   const detector = await openFor(devices, options);
   try {
     const once = kind.learns === "by sums";
@@ -109,14 +127,21 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         const own = weights[d];
         if (!judged || !own) continue;
         detector.setWeights(own);
-        const calibration = detector.calibrate(train, alarm);
+        const calibration = detector.calibrate(train, {
+          ...alarm,
+          rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
+        });
         const { threshold, rows: _, ...key } = calibration;
         const sharing = { weights: own, test: data.test, key: JSON.stringify(key) };
         const scores =
           last && sameScores(last, sharing)
             ? { ...copied(last.scored), device, threshold }
             : scoreTest({ detector, calibration, alarm, data, device });
-        const one = { ...scores, detector: options.detector.name, arm, seed };
+        const heldBack =
+          options.onScores && kind.input === "series"
+            ? scoreHeldBack({ detector, calibration, alarm, data })
+            : new Float64Array(0);
+        const one = { ...scores, heldBack, detector: options.detector.name, arm, seed };
         if (kind.input !== "series") last = { ...sharing, scored: copied(one) };
         if (set.judging === "device")
           rows.push({
@@ -250,6 +275,19 @@ function sameScores(a: Sharing, b: Sharing): boolean {
 /** The receiver of scores may do as it likes with their buffers. */
 function copied<S extends Pick<Scored, "scores" | "contributions">>(scored: S): S {
   return { ...scored, scores: scored.scores.slice(), contributions: scored.contributions.slice() };
+}
+
+/** The rows that the threshold was set by, as a stream sees them. */
+function scoreHeldBack({ detector, calibration, alarm, data }: Omit<ScoreOptions, "device">): Float64Array {
+  const { channels, rows, values } = data.train;
+  const scorer = detector.scorer(calibration, alarm.smooth);
+  const from = rows - calibration.rows;
+  const scores = new Float64Array(calibration.rows);
+  for (let i = Math.max(0, from - warmUpRows(detector, alarm.smooth)); i < rows; i++) {
+    const score = scorer.push(values.subarray(i * channels, (i + 1) * channels));
+    if (i >= from) scores[i - from] = score;
+  }
+  return scores;
 }
 
 type JudgeOptions = RunOptions & { readonly input: Input };

@@ -29,7 +29,7 @@ export interface DriftState {
 }
 
 export interface DriftMonitor {
-  /** The next score, alarmed or not: what alarms for ever is drift too. NaN changes nothing. */
+  /** The next score, alarmed or not: what alarms for ever is drift too. NaN changes nothing. No allocation. */
   push(score: number): DriftVerdict;
   readonly verdict: DriftVerdict;
   /** Population stability index of the recent scores against the reference. */
@@ -104,16 +104,17 @@ export function driftMonitor(
   // What the mean rank of the reference itself may be off by.
   const shift = ALLOWED_SHIFT + 3 * Math.sqrt(length / count);
   const independent = count / length;
-  let { verdict, rows, rise, fall, worseRows, betterRows } = start;
-  let psi = 0;
-  let chance = 0;
+  let { verdict, rows, worseRows, betterRows } = start;
+  // In an array and not in variables: a closure's variable boxes each number that it is given.
+  const now = Float64Array.of(start.rise, start.fall, 0, 0);
 
   const compare = () => {
-    const weight = counts.reduce((a, b) => a + b, 0);
+    let weight = 0;
+    for (let b = 0; b < counts.length; b++) weight += counts[b]!;
     // Weights w^i have the variance of (1 + w) / (1 - w) equal ones; while few rows were seen, of those.
     const seen = Math.min(rows, 2 * memoryRows - 1) / length;
     const least = HALF_A_SCORE / Math.max(1, Math.min(seen, independent));
-    psi = 0;
+    let psi = 0;
     for (let b = 0; b < shares.length; b++) {
       const expected = Math.max(shares[b]!, least);
       const actual = Math.max(weight > 0 ? counts[b]! / weight : 0, least);
@@ -121,20 +122,23 @@ export function driftMonitor(
     }
     // Under no change the index is chi-square of (bins - 1) degrees of freedom, times (1/n + 1/m) (Yurdakul 2018).
     const freedom = shares.length - 1;
-    chance =
+    now[PSI_NOW] = psi;
+    now[CHANCE] =
       (freedom + CHANCE_SIGMAS * Math.sqrt(2 * freedom)) * (1 / Math.max(seen, 1e-9) + 1 / independent);
   };
   compare();
 
   const judge = () => {
-    const passed = (level: number) => psi > level && psi > chance;
     const limit = SIGNAL * length;
-    const sum = Math.max(rise, fall);
+    const psi = now[PSI_NOW]!;
+    const chance = now[CHANCE]!;
+    const sum = Math.max(now[RISE]!, now[FALL]!);
     const calm = (psi < PSI.calm || psi < chance) && sum < limit / 2;
-    worseRows = passed(PSI.major) ? worseRows + 1 : 0;
+    worseRows = psi > PSI.major && psi > chance ? worseRows + 1 : 0;
     betterRows = calm ? betterRows + 1 : 0;
     if (verdict !== "retrain-due" && worseRows >= memoryRows) verdict = "retrain-due";
-    else if (verdict === "stable" && (passed(PSI.drifting) || sum > limit)) verdict = "drifting";
+    else if (verdict === "stable" && ((psi > PSI.drifting && psi > chance) || sum > limit))
+      verdict = "drifting";
     else if (verdict !== "stable" && betterRows >= memoryRows) verdict = "stable";
   };
 
@@ -145,8 +149,8 @@ export function driftMonitor(
       for (let b = 0; b < counts.length; b++) counts[b] = counts[b]! * keep;
       counts[binOf(edges, score)]!++;
       const z = (rankOf(reference, score) - shape.mean) / shape.sigma;
-      rise = Math.min(MOST_SUM * length, Math.max(0, rise + z - shift));
-      fall = Math.min(MOST_SUM * length, Math.max(0, fall - z - shift));
+      now[RISE] = Math.min(MOST_SUM * length, Math.max(0, now[RISE]! + z - shift));
+      now[FALL] = Math.min(MOST_SUM * length, Math.max(0, now[FALL]! - z - shift));
       compare();
       judge();
       return verdict;
@@ -155,11 +159,20 @@ export function driftMonitor(
       return verdict;
     },
     get psi() {
-      return psi;
+      return now[PSI_NOW]!;
     },
-    state: () => ({ verdict, counts: [...counts], rows, rise, fall, worseRows, betterRows }),
+    state: () => ({
+      ...{ verdict, counts: [...counts], rows, worseRows, betterRows },
+      ...{ rise: now[RISE]!, fall: now[FALL]! },
+    }),
   };
 }
+
+/** Places in the monitor's numbers. */
+const RISE = 0;
+const FALL = 1;
+const PSI_NOW = 2;
+const CHANCE = 3;
 
 function emptyState({ shares }: DriftReference): DriftState {
   return {

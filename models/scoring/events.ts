@@ -17,6 +17,8 @@ export const DEFAULT_K = 3;
 export const DEFAULT_N = 5;
 export const DEFAULT_GAP = 10;
 export const DEFAULT_RELEASE = 1;
+/** Twice the default n: enough that one row's noise does not rank the channels, and few enough that a fault has not spread. */
+export const CAUSE_ROWS = 10;
 
 export type AlarmEvent =
   | {
@@ -36,21 +38,32 @@ export type AlarmEvent =
       readonly until: number;
       readonly durationRows: number;
       readonly peakScore: number;
+      readonly peakRow: number;
       /** Over the whole alarm. */
       readonly topChannels: readonly ChannelShare[];
+      /** The ranking of root causes: over the alarm's first `CAUSE_ROWS` rows above the threshold. What it has spread to later does not count. */
+      readonly causes: readonly ChannelShare[];
     };
 
 /** Plain JSON: an agent that restarts goes on where it was. */
 export interface AlarmState {
-  /** The last n-1 rows or fewer, oldest first; `contributions` only where the score was above the threshold. */
-  readonly recent: readonly { readonly row: number; readonly contributions?: readonly number[] }[];
+  /** The last n rows or fewer, oldest first; `score` and `contributions` only where the score was above the threshold. */
+  readonly recent: readonly {
+    readonly row: number;
+    readonly score?: number;
+    readonly contributions?: readonly number[];
+  }[];
   readonly open?: {
     readonly since: number;
     readonly until: number;
     readonly peakScore: number;
+    readonly peakRow: number;
     /** Scores in a row below the release level. */
     readonly quiet: number;
     readonly contributions: readonly number[];
+    /** Of the first `causeRows` rows alone. */
+    readonly causes: readonly number[];
+    readonly causeRows: number;
   };
 }
 
@@ -80,12 +93,15 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
       `gap ${gap} must be a whole number above 0, and release ${release} within 0..1`,
     );
   }
-  const recent: Recent[] = state.recent.map(({ row, contributions }) =>
-    contributions ? { row, contributions: Float64Array.from(contributions) } : { row },
+  const recent: Recent[] = state.recent.map(({ row, score, contributions }) =>
+    score !== undefined && contributions
+      ? { row, score, contributions: Float64Array.from(contributions) }
+      : { row },
   );
   let open: Open | undefined = state.open && {
     ...state.open,
     contributions: Float64Array.from(state.open.contributions),
+    causes: Float64Array.from(state.open.causes),
   };
 
   return {
@@ -96,7 +112,9 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
         if (ended) open = undefined;
         return ended;
       }
-      recent.push(score > threshold ? { row, contributions: Float64Array.from(contributions) } : { row });
+      recent.push(
+        score > threshold ? { row, score, contributions: Float64Array.from(contributions) } : { row },
+      );
       if (recent.length > n) recent.shift();
       const above = recent.filter((r) => r.contributions !== undefined);
       if (above.length < k) return undefined;
@@ -104,21 +122,40 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
       const sum = new Float64Array(contributions.length);
       for (const r of above) addTo(sum, r.contributions!);
       const since = above[0]!.row;
+      const peak = above.reduce((a, b) => (b.score! > a.score! ? b : a));
       recent.length = 0;
-      open = { since, until: row, peakScore: score, quiet: 0, contributions: sum };
+      open = {
+        since,
+        until: row,
+        peakScore: peak.score!,
+        peakRow: peak.row,
+        quiet: 0,
+        contributions: sum,
+        causes: sum.slice(),
+        causeRows: above.length,
+      };
       return { kind: "onset", row, since, score, threshold, topChannels: topChannels(sum) };
     },
     state: () => ({
       recent: recent.map((r) =>
-        r.contributions ? { row: r.row, contributions: [...r.contributions] } : { row: r.row },
+        r.contributions
+          ? { row: r.row, score: r.score!, contributions: [...r.contributions] }
+          : { row: r.row },
       ),
-      ...(open ? { open: { ...open, contributions: [...open.contributions] } } : {}),
+      ...(open
+        ? { open: { ...open, contributions: [...open.contributions], causes: [...open.causes] } }
+        : {}),
     }),
   };
 }
 
+/** Channels of a ranking of causes. */
+const CAUSES = 5;
+
 interface Recent {
   readonly row: number;
+  /** Of a row above the threshold. */
+  readonly score?: number;
   readonly contributions?: Float64Array;
 }
 
@@ -126,8 +163,11 @@ interface Open {
   readonly since: number;
   until: number;
   peakScore: number;
+  peakRow: number;
   quiet: number;
   readonly contributions: Float64Array;
+  readonly causes: Float64Array;
+  causeRows: number;
 }
 
 interface Sample {
@@ -145,13 +185,20 @@ function follow(open: Open, sample: Sample): AlarmEvent | undefined {
   if (score > release * threshold) {
     open.until = row;
     open.quiet = 0;
-    open.peakScore = Math.max(open.peakScore, score);
+    if (score > open.peakScore) {
+      open.peakScore = score;
+      open.peakRow = row;
+    }
     addTo(open.contributions, contributions);
+    if (open.causeRows < CAUSE_ROWS) {
+      open.causeRows++;
+      addTo(open.causes, contributions);
+    }
     return undefined;
   }
   open.quiet++;
   if (open.quiet < gap) return undefined;
-  const { since, until, peakScore } = open;
+  const { since, until, peakScore, peakRow } = open;
   const durationRows = until - since + 1;
   return {
     kind: "end",
@@ -160,7 +207,9 @@ function follow(open: Open, sample: Sample): AlarmEvent | undefined {
     until,
     durationRows,
     peakScore,
+    peakRow,
     topChannels: topChannels(open.contributions),
+    causes: topChannels(open.causes, CAUSES),
   };
 }
 

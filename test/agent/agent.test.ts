@@ -6,6 +6,7 @@ import { readScores } from "../../agent/index.ts";
 import { decodeStatistics } from "../../models/data/statistics.ts";
 import { decodeFrame, layoutSize } from "../../protocol/frame.ts";
 import { makeSigningKeys, readPrivateKey, signManifest } from "../../protocol/manifest.ts";
+import type { AlarmSpec } from "../../protocol/task.ts";
 import { chunkCount } from "../../protocol/transfer.ts";
 import { until } from "../support/until.ts";
 import { faulty, isBuilt, type Sandbox, sandbox, waves } from "./sandbox.ts";
@@ -142,11 +143,80 @@ describe.skipIf(!isBuilt)("versions", () => {
     expect(onset!.channels[0]).toMatchObject({ name: expect.stringMatching(/^c[1-3]$/) });
     expect(end).toMatchObject({ phase: "end", event: onset!.id });
     expect(end!.durationRows).toBeGreaterThanOrEqual(38);
+    expect(onset!.since).toBeLessThanOrEqual(onset!.row);
+    expect(onset!.since).toBeGreaterThanOrEqual(200);
+    expect(onset!.probability).toBeLessThan(0.01);
+    expect(end).toMatchObject({ since: onset!.since, until: end!.since! + end!.durationRows! - 1 });
+    expect(end!.peakRow).toBeGreaterThanOrEqual(end!.since!);
+    expect(end!.peakRow).toBeLessThanOrEqual(end!.until!);
+    expect(end!.probability).toBeLessThanOrEqual(onset!.probability!);
+    expect(end!.causes!.length).toBeGreaterThan(0);
     const { rows, alarms } = await readScores(scoresFile);
     expect([...rows]).toEqual(Array.from({ length: 400 }, (_, i) => i));
     expect([alarms[199], alarms[220], alarms[399]]).toEqual([0, 1, 0]);
     const last = await find(coordinator.beats, ({ sourceEnded }) => sourceEnded, "the last heartbeat");
-    expect(last).toMatchObject({ rows: 400, scored: 400 });
+    expect(last).toMatchObject({ rows: 400, scored: 400, drift: { index: expect.any(Number) } });
+    const { threshold } = onset!;
+    expect(last.level).toEqual({
+      ...{ threshold, installed: threshold, basis: "rule" },
+      ...{ recalibrations: 0, limited: false },
+    });
+  });
+
+  it("a budget is kept where the rows per second are known, by the task or by the data, else it says that it can't be", async () => {
+    const version = await makeVersion(1);
+    await box.start(coordinator, { source: await held() });
+    const basis = async (alarm: Partial<AlarmSpec>) => {
+      const before = coordinator.of("status").length;
+      await coordinator.want(version, { alarm });
+      await until(() => coordinator.of("status").length > before, "the version to be installed anew");
+      const beats = coordinator.beats.length;
+      const beat = await until(() => coordinator.beats.slice(beats + 1).at(0), "a heartbeat");
+      return beat.level?.basis;
+    };
+    expect(await basis({ budget: "1 per week" })).toBe("fallback");
+    expect(box.log.lines.some((line) => line.includes("set rateHz"))).toBe(true);
+    expect(await basis({ budget: "9 per minute", rateHz: 0.5 })).toBe("counted");
+    expect(await basis({ budget: "1 per year", rateHz: 0.5 })).not.toBe("counted");
+  });
+
+  it("scores that drift are said so, the threshold is fitted again, and a restart knows of it", async () => {
+    const version = await makeVersion(1);
+    const history = await box.csv("long.csv", waves(2000));
+    // Half as far up and down: quieter than ever, so that no alarm is in the way.
+    const calm = (rows: number, from: number) =>
+      waves(rows, 3, from)
+        .map((row) => JSON.stringify(row.map((x) => x / 2)))
+        .join("\n");
+    const watchSizes = { memoryRows: 200, keptScores: 400, pauseRows: 5000 };
+    const input = new PassThrough();
+    const source = { kind: "stdin", input, history } as const;
+    const agent = await box.start(coordinator, { source, watchSizes });
+    // A quantile that 400 scores can show: nothing is extrapolated.
+    await coordinator.want(version, { alarm: { quantile: 0.95 } });
+    await installed(version);
+    input.end(`${calm(3000, 2000)}\n`);
+    await agent.ended;
+    const last = await find(coordinator.beats, ({ sourceEnded }) => sourceEnded, "the last heartbeat");
+    expect(coordinator.alerts).toEqual([]);
+    expect(last).toMatchObject({ rows: 3000, drift: { state: "retrain-due" } });
+    // A quarter of the squares, and no more than half of the threshold.
+    expect(last.level).toMatchObject({ recalibrations: 1, limited: true });
+    expect(last.level!.threshold).toBe(last.level!.installed / 2);
+    expect(box.log.lines.some((line) => line.includes("goes no further than 2 times"))).toBe(true);
+    await agent.close();
+
+    const again = new PassThrough();
+    const beats = coordinator.beats.length;
+    await box.start(coordinator, { source: { kind: "stdin", input: again, history }, watchSizes });
+    again.write(`${calm(10, 5000)}\n`);
+    const { level, drift } = await find(
+      coordinator.beats,
+      ({ rows }) => rows === 3010 && coordinator.beats.length > beats,
+      "a heartbeat",
+    );
+    expect(level).toEqual(last.level);
+    expect(drift?.state).toBe("retrain-due");
   });
 
   it("refuses a foreign signature and a lower number, says so, and keeps what it runs", async () => {

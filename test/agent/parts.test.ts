@@ -4,12 +4,16 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { alertId } from "../../agent/alert.ts";
 import { backoffMs } from "../../agent/backoff.ts";
+import { parseCheckpoint } from "../../agent/checkpoint.ts";
 import { decideInstall, worthRetrying } from "../../agent/install-decision.ts";
 import { lineReader } from "../../agent/line-reader.ts";
 import { lockFolder } from "../../agent/lock.ts";
+import { rateMeter } from "../../agent/rate.ts";
 import { openScoresFile, readScores } from "../../agent/scores-file.ts";
 import { fullBucket, takeFrom } from "../../agent/throttle.ts";
 import { formOf, parseSample } from "../../models/data/sample-line.ts";
+import { driftReference } from "../../models/scoring/drift.ts";
+import { fitTail } from "../../models/scoring/tail.ts";
 import { DetectorSpec } from "../../protocol/task.ts";
 import { type Sandbox, sandbox } from "./sandbox.ts";
 import { makeVersion, task } from "./scripted-coordinator.ts";
@@ -172,7 +176,19 @@ describe("what to install", () => {
       sha256: manifest.transfer.sha256,
       detector,
       alarm,
-      calibration: { sigma: [], scalerMean: [], scalerSigma: [], levels: [], threshold: 1, rows: 1 },
+      calibration: {
+        ...{
+          sigma: [],
+          scalerMean: [],
+          scalerSigma: [],
+          levels: [],
+          threshold: 1,
+          rows: 1,
+          basis: "rule" as const,
+        },
+        tail: fitTail(Float64Array.of(1, 2)),
+        drift: driftReference(Float64Array.of(1, 2)),
+      },
     };
     const other = { ...now, sha256: "0".repeat(64) };
     expect(decideInstall(wanted, undefined).kind).toBe("install");
@@ -188,5 +204,51 @@ describe("what to install", () => {
     expect(decideInstall({ ...wanted, task: "other" }, undefined).kind).toBe("refuse");
     expect(["BAD_SIGNATURE", "BAD_SHAPE"].some(worthRetrying)).toBe(false);
     expect(["UNAVAILABLE", "BAD_HASH", "CORRUPT"].every(worthRetrying)).toBe(true);
+  });
+});
+
+describe("rate", () => {
+  const measured = (times: readonly number[]) => {
+    const meter = rateMeter();
+    for (const ms of times) meter.see(ms);
+    return meter.hz();
+  };
+  const every = (ms: number, rows: number, from = 0) => Array.from({ length: rows }, (_, i) => from + i * ms);
+
+  it("is measured by the rows' times, whatever an outage or a wrong clock says between", () => {
+    expect(measured(every(10_000, 20))).toBeUndefined();
+    expect(measured(every(10_000, 40))).toBe(0.1);
+    expect(measured([...every(10_000, 300), ...every(10_000, 40, 1e12), ...every(10_000, 40)])).toBe(0.1);
+    expect(measured(every(0, 100))).toBeUndefined();
+  });
+
+  it("of rows that come in groups with one time is rows over time", () => {
+    const groups = every(5000, 60).flatMap((ms) => [ms, ms, ms, ms, ms]);
+    expect(measured(groups)).toBeCloseTo(1, 1);
+  });
+});
+
+describe("checkpoint", () => {
+  it("of an agent that knew less keeps its place; the version is installed anew", () => {
+    const older = {
+      ...{
+        form: 1,
+        source: "stdin",
+        startedMs: 5,
+        row: 70,
+        scored: 60,
+        scorer: "AAAA",
+        onset: null,
+        raised: [],
+      },
+      installed: { task: "main", number: 1, calibration: { threshold: 1 } },
+      alarm: { recent: [], open: { since: 3 } },
+    };
+    expect(parseCheckpoint(Buffer.from(JSON.stringify(older)))).toMatchObject({
+      ...{ row: 70, scored: 60, installed: null, alarm: null, watch: null },
+    });
+    expect(() => parseCheckpoint(Buffer.from(JSON.stringify({ ...older, row: -1 })))).toThrow(
+      expect.objectContaining({ code: "CORRUPT" }),
+    );
   });
 });

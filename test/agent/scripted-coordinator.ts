@@ -24,7 +24,7 @@ import {
   StateMessage,
   type Want,
 } from "../../protocol/messages.ts";
-import { TaskSpec, TrainingSpec } from "../../protocol/task.ts";
+import { type AlarmSpec, TaskSpec, TrainingSpec } from "../../protocol/task.ts";
 import { parseTopic, topics } from "../../protocol/topics.ts";
 import { type Assembly, assemble, describe, slice } from "../../protocol/transfer.ts";
 import { until } from "../support/until.ts";
@@ -58,7 +58,10 @@ export interface ScriptedCoordinator {
   of<K extends Request["kind"]>(kind: K): Extract<Request, { kind: K }>[];
   send(kind: "want" | "ack" | "chunk" | "cmd", message: unknown): Promise<void>;
   sendRaw(kind: "want" | "ack" | "chunk" | "cmd", payload: Uint8Array): Promise<void>;
-  want(version: Version | null, options?: { phase?: Want["phase"]; signed?: Want["version"] }): Promise<void>;
+  want(
+    version: Version | null,
+    options?: { phase?: Want["phase"]; signed?: Want["version"]; alarm?: Partial<AlarmSpec> },
+  ): Promise<void>;
   invite(version: Version, options?: Partial<Invite>): Promise<Invite>;
   /** Breaks the connections of all devices. */
   cut(): void;
@@ -156,14 +159,14 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
       sent = done.catch(() => {}); // who sent it is told
       return done;
     },
-    want(version, { phase = "training", signed } = {}) {
+    want(version, { phase = "training", signed, alarm = {} } = {}) {
       if (version !== null) versions.set(version.sha256, version);
       const key = readPrivateKey(keys.privateKey);
       const manifest = signed ?? (version === null ? null : signManifest(version.manifest, key));
       return coordinator.send("want", {
         kind: "want",
         device,
-        task,
+        task: { ...task, alarm: { ...task.alarm, ...alarm } },
         version: manifest,
         phase,
       } satisfies Want);

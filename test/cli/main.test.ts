@@ -60,6 +60,14 @@ describe.skipIf(!isBuilt)("starling", () => {
       ["coordinator", "--state", "x", "--mqtt-port", "abc"],
       '--mqtt-port is "abc", but must be a whole number from 0 to 65535',
     ],
+    [
+      ["coordinator", "--state", "x", "--alarm-budget", "weekly"],
+      '--alarm-budget "weekly" is refused: the alarm budget "weekly" can\'t be read; write it like "1 per week" or "2/day"',
+    ],
+    [
+      ["demo", "--alarm-budget", "0 per day"],
+      '--alarm-budget "0 per day" is refused: the alarm budget "0 per day" can\'t be read; write it like "1 per week" or "2/day"',
+    ],
     [["enroll", "--state", "x"], "DEVICE is missing: see `starling enroll --help`"],
     [
       ["enroll", "Pump", "--state", "x"],

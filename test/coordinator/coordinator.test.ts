@@ -113,12 +113,12 @@ describe("coordinator", () => {
     const [a] = await join3(["a"]);
     const base = await a!.version();
     const update = a!.makeUpdate(await a!.invitation(1), delta(base.weights.length, 1), base.header, {
-      chunkBytes: 128,
+      chunkBytes: 256,
     });
     await a!.request(update.offer);
     await until(() => a!.acks.length === 1, "the first ack");
     for (const index of [0, 2, 3]) {
-      const chunk = encode({ index, data: slice(update.bytes, 128, index) });
+      const chunk = encode({ index, data: slice(update.bytes, 256, index) });
       await a!.client.publishAsync(topics.chunkUp("a", update.offer.xfer), Buffer.from(chunk), { qos: 1 });
     }
     for (const device of devices.splice(0)) await device.close();
@@ -127,7 +127,7 @@ describe("coordinator", () => {
     await again!.request(update.offer);
     const ack = await until(() => again!.acks[0], "the ack after the restart");
     expect(ack).toMatchObject({ kind: "transfer", state: "open" });
-    expect([...(ack as TransferAck).have]).toEqual([0b1101]);
+    expect((ack as TransferAck).have[0]).toBe(0b1101);
     expect(await again!.send(update)).toMatchObject({ state: "stored" });
   });
 
@@ -239,6 +239,55 @@ describe("coordinator", () => {
     expect(stored).toHaveLength(1);
     expect(stored[0]).toMatchObject({ device: "a", row: 7, score: 9 });
     expect(house.coordinator.view.device("a")?.alerts).toBe(1);
+  });
+
+  it("counts the devices whose scores drift, and tells when that changes", async () => {
+    house = await testCoordinator(smallTask({ minDevices: 5 }));
+    const [a, b] = await join3(["a", "b"]);
+    const { view } = house.coordinator;
+    const told: unknown[] = [];
+    view.watch((event) => {
+      if (event.name === "task") told.push([event.view.drifting, event.view.retrainDue]);
+    });
+    const beat = (device: ScriptedDevice, drift?: { state: string; index: number }) => {
+      const zero = {
+        uptimeMs: 0,
+        rssBytes: 0,
+        peakRssBytes: 0,
+        cpuMs: 0,
+        rows: 0,
+        scored: 0,
+        spooledAlerts: 0,
+      };
+      const message = { kind: "heartbeat", bootSeq: 1, ...zero, running: null, activity: "idle" };
+      const level = { threshold: 4, installed: 2, basis: "extrapolated", recalibrations: 1, limited: true };
+      const more = drift === undefined ? {} : { drift, level };
+      const payload = encode({ ...message, sourceEnded: false, scores: null, ...more });
+      return device.client.publishAsync(topics.up(device.name, "hb"), Buffer.from(payload));
+    };
+    const count = (drifting: number, retrainDue: number) =>
+      until(() => {
+        const task = view.task();
+        return task.drifting === drifting && task.retrainDue === retrainDue;
+      }, `${drifting} drifting, ${retrainDue} due`);
+    await beat(a!); // of an older agent
+    await beat(a!, { state: "drifting", index: 0.2 });
+    await count(1, 0);
+    await beat(b!, { state: "retrain-due", index: 0.5 });
+    await count(2, 1);
+    await beat(b!, { state: "retrain-due", index: 0.6 });
+    await beat(a!, { state: "stable", index: 0.01 });
+    await count(1, 1);
+    expect(told).toEqual([
+      [1, 0],
+      [2, 1],
+      [1, 1],
+    ]);
+    expect(house.log.lines.filter((line) => line.includes("retraining is due"))).toHaveLength(1);
+    expect(view.device("b")?.heartbeat).toMatchObject({
+      drift: { state: "retrain-due", index: 0.6 },
+      level: { basis: "extrapolated", limited: true },
+    });
   });
 
   it("a task whose detector changed is refused with what to do", async () => {

@@ -166,6 +166,29 @@ describe("anomaly detector", () => {
     }
   });
 
+  it("an alarm budget sets the threshold, by the rate of the settings or of the rows, and without one says so", async () => {
+    const fit = async (rows: FlatRows, alarm: object) => {
+      const detector = await createDetector("var", { ...settings, alarm });
+      const { caution } = await detector.fit(rows);
+      const { threshold } = detector;
+      detector.dispose();
+      return { caution, threshold };
+    };
+    const budget = "1 per minute";
+    const without = await fit(normal, {});
+    expect(without.caution).toBeUndefined();
+    const unknown = await fit(normal, { budget });
+    expect(unknown.caution).toMatch(/needs the rows per second/);
+    expect(unknown.threshold).toBe(without.threshold);
+    const told = await fit(normal, { budget, rateHz: 1 });
+    expect(told.threshold).not.toBe(without.threshold);
+    expect(await fit({ ...normal, rateHz: 1 }, { budget })).toEqual(told);
+    expect((await fit(normal, { budget: "1 per day", rateHz: 1 })).threshold).toBeGreaterThan(told.threshold);
+    await expect(createDetector("var", { alarm: { budget: "often" } })).rejects.toThrow(
+      /"often" can't be read/,
+    );
+  });
+
   it("a supervised kind learns from the labels that fit is given, and says what it lacks without them", async () => {
     const labels = new Uint8Array(2000);
     const x = { ...normal, values: normal.values.slice() };

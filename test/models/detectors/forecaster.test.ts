@@ -6,6 +6,7 @@ import { openDetector, warmUpRows } from "../../../models/detectors/open.ts";
 
 import { createRandom } from "../../../models/engine/random.ts";
 import { auroc } from "../../../models/evaluation/ranking.ts";
+import { tailProbability } from "../../../models/scoring/tail.ts";
 import { TrainingSpec } from "../../../protocol/task.ts";
 import { channels, spec, trained, unsupervised, waves } from "./waves.ts";
 
@@ -81,6 +82,55 @@ describe("forecaster", () => {
       expect(part.contributions).toEqual(whole.contributions);
     }
     expect(() => part.restore(new Float32Array(3))).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+  });
+
+  it("the probability beside a score is the same streamed and in one batch, and even on normal data", async () => {
+    const normal = waves(3000, 1);
+    const detector = await trained(spec(), normal);
+    const calibration = detector.calibrate(normal, alarm);
+    expect(JSON.parse(JSON.stringify(calibration))).toEqual(calibration);
+    expect(calibration.tail.knots.length).toBeLessThan(100);
+    const live = waves(1500, 4, (row) => row >= 1200 && row < 1240);
+    const batch = scoresOf(detector, normal, live);
+    let stream = detector.scorer(calibration, alarm.smooth);
+    const probabilities = Float64Array.from({ length: live.rows }, (_, i) => {
+      if (i % 101 === 100) {
+        const state = stream.state().slice();
+        stream = detector.scorer(calibration, alarm.smooth);
+        stream.restore(state);
+      }
+      return stream.probability(stream.push(live.values.subarray(i * channels, (i + 1) * channels)));
+    });
+    expect([...probabilities.subarray(1)]).toEqual(
+      Array.from(batch.subarray(1), (score) => tailProbability(calibration.tail, score)),
+    );
+    const quiet = probabilities.subarray(100, 1200);
+    for (const p of [0.1, 0.5, 0.9]) {
+      const part = quiet.filter((probability) => probability <= p).length / quiet.length;
+      expect(Math.abs(part - p), `part of the rows at or below ${p}`).toBeLessThan(0.1);
+    }
+    expect(Math.min(...probabilities.subarray(1200, 1240))).toBeLessThan(1e-4);
+    // Another tail, fitted to scores twice as high: the same score is more probable.
+    const doubled = { ...calibration.tail, knots: calibration.tail.knots.map((knot) => 2 * knot) };
+    stream.setTail(doubled);
+    const { threshold } = calibration;
+    expect(stream.probability(threshold)).toBe(tailProbability(doubled, threshold));
+    expect(stream.probability(Number.NaN)).toBeNaN();
+  });
+
+  it("a budget needs the rate: with it the threshold is lower the slower the rows come, without it the rule stands in", async () => {
+    const normal = waves(3000, 1);
+    const detector = await trained(spec(), normal);
+    const byRule = detector.calibrate(normal, alarm);
+    const asked = { ...alarm, budget: "1 per hour", k: 1, n: 1 };
+    const none = detector.calibrate(normal, asked);
+    expect(none).toMatchObject({ threshold: byRule.threshold, basis: "fallback" });
+    expect(none.caution).toContain("rateHz");
+    const often = detector.calibrate(normal, { ...asked, rateHz: 1 / 60 });
+    expect(often).toMatchObject({ basis: "counted", rateHz: 1 / 60 });
+    const rare = detector.calibrate(normal, { ...asked, rateHz: 10 });
+    expect(rare.basis).not.toBe("counted");
+    expect(rare.threshold).toBeGreaterThan(often.threshold);
   });
 
   it("the scores after the warm-up do not depend on where the stream began", async () => {

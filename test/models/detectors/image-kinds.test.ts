@@ -90,7 +90,10 @@ describe("image kinds", () => {
       expect(backwards).toEqual(forwards);
       expect(new Set(forwards).size).toBe(20);
       expect(warmUpRows(detector, alarm.smooth)).toBe(0);
-      expect(alarmRule(detector, { k: 3, n: 5 }, { threshold: 2 })).toMatchObject({ k: 1, n: 1 });
+      expect(alarmRule(detector, { k: 3, n: 5, gap: 10, release: 1 }, { threshold: 2 })).toMatchObject({
+        k: 1,
+        n: 1,
+      });
     },
   );
 

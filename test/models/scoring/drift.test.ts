@@ -109,3 +109,15 @@ test("recalibration - keeps the last unalarmed scores, none from the rows about 
   expect(kept.count).toBe(6);
   expect(() => recalibrationScores({ capacity: 0 })).toThrow("capacity 0 must be a whole number above 0");
 });
+
+test("recalibration - restarted from its state at any row, it keeps the same scores", () => {
+  const options = { capacity: 6, guardRows: 2 };
+  const whole = recalibrationScores(options);
+  let parts = recalibrationScores(options);
+  for (let row = 0; row < 40; row++) {
+    if (row % 3 === 1) parts = recalibrationScores(options, parts.state());
+    for (const kept of [whole, parts]) kept.push(row / 7, { alarmed: row % 17 === 9 });
+    expect(parts.state()).toEqual(whole.state());
+  }
+  expect(whole.count).toBe(6);
+});

@@ -29,7 +29,12 @@ test("events - an alarm starts at k of n and ends after the gap, with its durati
       until: 6,
       durationRows: 6,
       peakScore: 9,
+      peakRow: 4,
       topChannels: [
+        { channel: 0, share: 21 / 25 },
+        { channel: 1, share: 4 / 25 },
+      ],
+      causes: [
         { channel: 0, share: 21 / 25 },
         { channel: 1, share: 4 / 25 },
       ],
@@ -50,6 +55,24 @@ test("events - the onset's channels come from the rows above the threshold only"
   expect(onset?.topChannels).toEqual([
     { channel: 1, share: 0.75 },
     { channel: 0, share: 0.25 },
+  ]);
+});
+
+test("events - the ranking of causes is of the first rows: what a fault spreads to later does not count", () => {
+  const machine = alarmMachine(RULE);
+  let end: AlarmEvent | undefined;
+  for (let row = 0; row < 60; row++) {
+    // The fault begins in channel 2 and shows in channel 0 after fifteen rows, far stronger.
+    const share = row < 15 ? Float32Array.of(0, 1, 3) : Float32Array.of(50, 0, 0);
+    end ??= machine.push(row, row < 40 ? 2 + row / 10 : 0, share);
+    if (end?.kind === "onset") end = undefined;
+  }
+  expect(end).toMatchObject({ kind: "end", since: 0, until: 39, peakRow: 39, peakScore: 5.9 });
+  const { topChannels, causes } = end as Extract<AlarmEvent, { kind: "end" }>;
+  expect(topChannels[0]?.channel).toBe(0);
+  expect(causes).toEqual([
+    { channel: 2, share: 0.75 },
+    { channel: 1, share: 0.25 },
   ]);
 });
 
@@ -84,7 +107,8 @@ test("events - onset and end alternate, and an alarm spans what it says", () => 
       const inside = list.slice(event.since, event.until + 1);
       expect(event.since).toBe(events[i - 1]?.since);
       expect(event.durationRows).toBe(inside.length);
-      expect(event.peakScore).toBeGreaterThan(rule.threshold * rule.release);
+      expect(event.peakScore).toBe(Math.max(...inside.filter((s) => !Number.isNaN(s))));
+      expect(list[event.peakRow]).toBe(event.peakScore);
       expect(inside.filter((s) => s > 1).length).toBeGreaterThanOrEqual(rule.k);
       expect(list.slice(event.until + 1, event.row + 1).some((s) => s > rule.release)).toBe(false);
     }

@@ -1,0 +1,77 @@
+import { type DetectorName, detectorNames, kindOf, tunedOptions } from "../../models/detectors/catalog.ts";
+import type { DetectorKind } from "../../models/detectors/kind.ts";
+import { FleetError } from "../../protocol/errors.ts";
+import { nearest } from "../../protocol/nearest.ts";
+import type { DetectorSpec } from "../../protocol/task.ts";
+
+export const EVERY = "all";
+
+export interface Choice {
+  readonly spec: DetectorSpec;
+  readonly kind: DetectorKind;
+}
+
+/**
+ * The detectors that were asked for, each with the task's settings and its own options. `all` leaves out what is not meant
+ * for `input`; of those that are named, one that can't learn from it is an error (a detector for series that is named takes the rows of anything, in the order
+ * in which they stand).
+ */
+export async function chooseDetectors(
+  base: DetectorSpec,
+  { names, options, input }: { names: readonly string[]; options: readonly string[]; input: string },
+): Promise<Choice[]> {
+  const named = names.filter((name) => name !== EVERY).map(detectorName);
+  const wanted = names.includes(EVERY) ? detectorNames : [...new Set(named)];
+  const changes = options.map(readOption);
+  const idle = changes.find(({ name }) => !wanted.includes(name));
+  if (idle)
+    throw new FleetError(
+      "BAD_INPUT",
+      `--options sets ${idle.key} of ${idle.name}, which --detector does not name`,
+    );
+  const choices: Choice[] = [];
+  for (const name of wanted) {
+    const kind = await kindOf(name);
+    if (!named.includes(name)) {
+      if (!isMeantFor(kind, input)) continue;
+    } else if (kind.supervised || (kind.input === "images" && input !== "images")) {
+      const needs = kind.supervised ? "the labels of what it trains on" : kind.input;
+      throw new FleetError(
+        "BAD_INPUT",
+        `${name} needs ${needs}; this set has ${input} without training labels`,
+      );
+    }
+    const own = Object.fromEntries(
+      changes.filter((change) => change.name === name).map(({ key, value }) => [key, value]),
+    );
+    const spec = { ...base, name, options: { ...(name === base.name ? base.options : {}), ...own } };
+    tunedOptions(kind, spec);
+    choices.push({ spec, kind });
+  }
+  return choices;
+}
+
+/** Throws BAD_INPUT with the nearest name for one that is not in the catalog. */
+export function detectorName(text: string): DetectorName {
+  const name = detectorNames.find((known) => known === text);
+  if (name !== undefined) return name;
+  const near = nearest(text, [...detectorNames, EVERY]);
+  const hint = near === undefined ? `known are ${detectorNames.join(", ")}` : `did you mean "${near}"?`;
+  throw new FleetError("BAD_INPUT", `there is no detector "${text}": ${hint}`);
+}
+
+/** What takes each row by itself can take the rows of anything. */
+function isMeantFor({ input, supervised }: DetectorKind, of: string): boolean {
+  return supervised !== true && (input === of || input === "records");
+}
+
+function readOption(text: string): { name: DetectorName; key: string; value: number } {
+  const match = /^([^.=]+)\.([^=]+)=(.+)$/.exec(text);
+  const value = Number(match?.[3]);
+  if (!match || Number.isNaN(value))
+    throw new FleetError(
+      "BAD_INPUT",
+      `--options "${text}" can't be read; write DETECTOR.OPTION=NUMBER, as gru-forecaster.units=64`,
+    );
+  return { name: detectorName(match[1]!), key: match[2]!, value };
+}

@@ -1,0 +1,98 @@
+import type { TableMetrics } from "../../models/evaluation/evaluate.ts";
+import type { SummaryRow } from "../../models/evaluation/results.ts";
+import { type Column, table } from "../table.ts";
+import type { EvaluationResult } from "./result.ts";
+
+export interface FigureColumn {
+  readonly title: string;
+  readonly name: keyof TableMetrics;
+  readonly digits: number;
+}
+
+/** The columns of every table of results. */
+export const figureColumns: readonly FigureColumn[] = [
+  { title: "VUS-PR", name: "vusPr", digits: 3 },
+  { title: "AUC-PR", name: "aucPr", digits: 3 },
+  { title: "AUROC", name: "auroc", digits: 3 },
+  { title: "point F1", name: "pointF1", digits: 3 },
+  { title: "event F1", name: "eventF1", digits: 3 },
+  { title: "FPR", name: "falsePositiveRate", digits: 4 },
+  { title: "false alarms/day", name: "falseAlarmsPerDay", digits: 2 },
+  { title: "delay", name: "detectionDelay", digits: 1 },
+  { title: "hit@100", name: "hitRate100", digits: 2 },
+];
+
+/** What guessing gets stands last, under a line. */
+export function inOrder(summary: readonly SummaryRow[]): { rows: readonly SummaryRow[]; trained: number } {
+  const trained = summary.filter(({ arm }) => arm !== "none");
+  return { rows: [...trained, ...summary.filter(({ arm }) => arm === "none")], trained: trained.length };
+}
+
+export function figureText(row: SummaryRow, { name, digits }: FigureColumn): string | null {
+  const mean = row.mean[name];
+  if (mean === null) return null;
+  const sd = row.sd[name];
+  return sd === null || row.detector === "always-alarm"
+    ? mean.toFixed(digits)
+    : `${mean.toFixed(digits)} +- ${sd.toFixed(digits)}`;
+}
+
+/** One table for each set, with what is to be known beside it. */
+export function summaryText(result: EvaluationResult): string {
+  return [...result.settings.sets.map(({ data }) => setText(data, result)), notes(result)].join("\n\n");
+}
+
+function setText(data: string, { summary, settings }: EvaluationResult): string {
+  const set = settings.sets.find((one) => one.data === data)!;
+  const { rows, trained } = inOrder(summary.filter((row) => row.data === data));
+  const columns: Column<SummaryRow>[] = [
+    { title: "detector", value: ({ detector }) => detector },
+    { title: "arm", value: ({ arm }) => (arm === "none" ? null : arm) },
+    ...figureColumns
+      .filter(({ name }) => rows.some(({ mean }) => mean[name] !== null))
+      .map(
+        (column): Column<SummaryRow> => ({
+          title: column.title,
+          value: (row) => figureText(row, column),
+          align: "right",
+        }),
+      ),
+    {
+      title: "worst device",
+      value: ({ worst }) =>
+        worst && `${worst.device} ${(worst.vusPr ?? worst.auroc ?? Number.NaN).toFixed(3)}`,
+    },
+  ];
+  const over = set.judging === "pooled" ? "all rows as one" : `mean over ${set.devices.length} devices`;
+  const seeds =
+    settings.seeds.length === 1 ? "one seed" : `+- standard deviation over ${settings.seeds.length} seeds`;
+  return [
+    `${set.title}: ${over}, ${seeds}`,
+    table(columns, rows, { rulesBefore: trained > 0 ? [trained] : [] }),
+    ...rows.flatMap(fallBackText),
+    ...rows.flatMap(againstLocalText),
+  ].join("\n");
+}
+
+export function fallBackText({ detector, arm, fellBack, seeds }: SummaryRow): string[] {
+  if (fellBack.length === 0) return [];
+  const which = fellBack.map((one) =>
+    one.seeds === seeds ? one.device : `${one.device} (${one.seeds} of ${seeds})`,
+  );
+  return [`${detector}, ${arm}: kept their local model: ${which.join(", ")}`];
+}
+
+export function againstLocalText({ detector, arm, againstLocal }: SummaryRow): string[] {
+  if (againstLocal === null) return [];
+  const { device, auroc } = againstLocal;
+  const change = `${auroc < 0 ? "loses" : "gains"} ${Math.abs(auroc).toFixed(3)}`;
+  return [`${detector}, ${arm}: against its local model, ${device} does worst and ${change} AUROC`];
+}
+
+export function notes({ settings, failures }: EvaluationResult): string {
+  const { window, thresholds } = settings.vus;
+  return [
+    `VUS: window ${window}, ${thresholds} thresholds. Thresholds of alarms were fixed on held-back training rows before a label was read; nothing is point-adjusted.`,
+    ...(failures.length === 0 ? [] : [`${failures.length} took no part: see the messages above.`]),
+  ].join("\n");
+}

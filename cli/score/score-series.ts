@@ -1,0 +1,139 @@
+import type { Series } from "../../models/data/series.ts";
+import type { Calibration, Detector, StreamScorer } from "../../models/detectors/detector.ts";
+import { openDetector, warmUpRows } from "../../models/detectors/open.ts";
+import { type AlarmRule, alarmMachine } from "../../models/scoring/events.ts";
+import { fitTail, type Tail, tailProbability } from "../../models/scoring/tail.ts";
+import { type ChannelShare, topChannels } from "../../models/scoring/top-channels.ts";
+import { asFleetError, FleetError } from "../../protocol/errors.ts";
+import { sameLayout } from "../../protocol/frame.ts";
+import type { Model } from "./model.ts";
+
+export interface ScoredSeries {
+  readonly detector: string;
+  /** (rows); NaN where too little has been seen. */
+  readonly scores: Float64Array;
+  /** (rows): the probability that a normal score is as high; undefined where the held-back scores are not known. */
+  readonly probabilities: Float64Array | undefined;
+  readonly threshold: number;
+  /** (rows, terms). */
+  readonly contributions: Float32Array;
+  readonly terms: number;
+  readonly alarms: readonly AlarmFound[];
+}
+
+/** Rows from..to-1. */
+export interface AlarmFound {
+  readonly from: number;
+  readonly to: number;
+  /** The row at which it was raised. */
+  readonly raised: number;
+  readonly peakRow: number;
+  readonly peak: number;
+  /** Least tail probability in it; null where there is none. */
+  readonly probability: number | null;
+  /** It goes on at the end of the series. */
+  readonly open: boolean;
+  readonly channels: readonly ChannelShare[];
+}
+
+/**
+ * Scores a series as an agent would. With `normal` (the device's normal rows, of which the latest part is held back) scaler, threshold and tail are
+ * learned from it, and the stream comes from its end. Throws BAD_INPUT without either that or a calibration in the model.
+ */
+export async function scoreSeries(model: Model, series: Series, normal?: Series): Promise<ScoredSeries> {
+  const { spec, alarm, frame } = model;
+  const { channels } = series;
+  if (normal && normal.channels !== channels)
+    throw new FleetError(
+      "BAD_INPUT",
+      `the file has ${channels} channels and the one to calibrate by ${normal.channels}; give both the same`,
+    );
+  const known = model.calibration?.scalerMean.length ?? channels;
+  if (known !== channels)
+    throw new FleetError("BAD_INPUT", `the file has ${channels} channels, the model is for ${known}`);
+  const { topology, statistics } = frame.header;
+  const detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 }).catch(
+    (error: unknown) => {
+      throw new FleetError("BAD_INPUT", asFleetError(error, "BAD_SHAPE").message, { cause: error });
+    },
+  );
+  try {
+    if (!sameLayout(detector.layout, frame.header.layout))
+      throw new FleetError(
+        "BAD_INPUT",
+        "the version's weights are not of this detector; give its task as --config",
+      );
+    detector.setWeights(frame.weights);
+    const calibration = normal ? detector.calibrate(normal, alarm) : model.calibration;
+    if (calibration === undefined)
+      throw new FleetError(
+        "BAD_INPUT",
+        "a version alone does not know what is normal on a device: give its normal rows as --calibrate FILE",
+      );
+    const scorer = detector.scorer(calibration, alarm.smooth);
+    const tail = normal && heldBackTail({ scorer, detector, calibration, normal, model });
+    const terms = scorer.contributions.length;
+    const scores = new Float64Array(series.rows);
+    const contributions = new Float32Array(series.rows * terms);
+    for (let i = 0; i < series.rows; i++) {
+      scores[i] = scorer.push(series.values.subarray(i * channels, (i + 1) * channels));
+      contributions.set(scorer.contributions, i * terms);
+    }
+    const { threshold } = calibration;
+    const probabilities = tail && scores.map((score) => tailProbability(tail, score));
+    const rule = { threshold, k: alarm.k, n: alarm.n };
+    const found = { scores, probabilities, contributions, terms };
+    return { detector: spec.name, ...found, threshold, alarms: findAlarms(found, rule) };
+  } finally {
+    detector.dispose();
+  }
+}
+
+interface Calibrating {
+  readonly scorer: StreamScorer;
+  readonly detector: Detector;
+  readonly calibration: Calibration;
+  readonly normal: Series;
+  readonly model: Model;
+}
+
+/** Leaves the stream at the end of the normal rows. */
+function heldBackTail({ scorer, detector, calibration, normal, model }: Calibrating): Tail {
+  const { channels, rows, values } = normal;
+  const from = rows - calibration.rows;
+  const scores = new Float64Array(calibration.rows);
+  for (let i = Math.max(0, from - warmUpRows(detector, model.alarm.smooth)); i < rows; i++) {
+    const score = scorer.push(values.subarray(i * channels, (i + 1) * channels));
+    if (i >= from) scores[i - from] = score;
+  }
+  return fitTail(scores);
+}
+
+/** The alarms that an agent would raise, with what made them. */
+function findAlarms(
+  {
+    scores,
+    probabilities,
+    contributions,
+    terms,
+  }: Pick<ScoredSeries, "scores" | "probabilities" | "contributions" | "terms">,
+  rule: AlarmRule,
+): AlarmFound[] {
+  const machine = alarmMachine(rule);
+  const alarms: AlarmFound[] = [];
+  let raised = 0;
+  const add = (from: number, to: number, open: boolean, channels: readonly ChannelShare[]) => {
+    let peakRow = from;
+    for (let i = from; i < to; i++) if (scores[i]! > scores[peakRow]!) peakRow = i;
+    const probability = probabilities?.[peakRow] ?? null;
+    alarms.push({ from, to, raised, peakRow, peak: scores[peakRow]!, probability, open, channels });
+  };
+  for (let row = 0; row < scores.length; row++) {
+    const event = machine.push(row, scores[row]!, contributions.subarray(row * terms, (row + 1) * terms));
+    if (event?.kind === "onset") raised = row;
+    if (event?.kind === "end") add(event.since, event.until + 1, false, event.topChannels);
+  }
+  const { open } = machine.state();
+  if (open) add(open.since, open.until + 1, true, topChannels(Float64Array.from(open.contributions)));
+  return alarms;
+}

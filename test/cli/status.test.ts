@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import { alertsTable, fleetNotes, fleetTable } from "../../cli/commands/status.ts";
+import { AlertView, DeviceView } from "../../protocol/api.ts";
+import type { Heartbeat } from "../../protocol/messages.ts";
+import { alert, device } from "../coordinator/http/fake-view.ts";
+
+const zero = { bootSeq: 1, uptimeMs: 0, rssBytes: 0, peakRssBytes: 0, cpuMs: 0, rows: 0, scored: 0 };
+
+function said(id: string, more: Pick<Heartbeat, "level" | "drift">): DeviceView {
+  const rest = { running: null, activity: "idle", sourceEnded: false, spooledAlerts: 0, scores: null };
+  return DeviceView.parse({ ...device(id), heartbeat: { ...zero, ...rest, ...more } });
+}
+
+const level = { threshold: 3.25, installed: 3.25, basis: "rule", recalibrations: 0, limited: false } as const;
+
+test("status - shows each device's threshold and drift, and nothing for an agent that does not say them", () => {
+  const fleet = [device("old"), said("new", { level, drift: { state: "drifting", index: 0.3 } })];
+  const [head, , old, now] = fleetTable(fleet).split("\n");
+  expect(head).toMatch(/threshold {2}drift/);
+  expect(now).toMatch(/3\.25 {2}drifting/);
+  expect(old).not.toMatch(/stable|drifting|\d\.\d/);
+  expect(fleetNotes(fleet)).toEqual([]);
+});
+
+test("status - says in words which devices need a person", () => {
+  const stable = { state: "stable", index: 0 } as const;
+  const notes = fleetNotes([
+    said("a", { level, drift: { state: "retrain-due", index: 1 } }),
+    said("b", { level: { ...level, basis: "extrapolated" }, drift: stable }),
+    said("c", { level: { ...level, basis: "highest", recalibrations: 2 }, drift: stable }),
+    said("d", { level: { ...level, basis: "fallback", recalibrations: 1, limited: true }, drift: stable }),
+    said("e", { level, drift: { state: "retrain-due", index: 1 } }),
+  ]);
+  expect(notes).toEqual([
+    "",
+    "a, e: retraining is due",
+    "d: fitted its threshold again to drifting scores, as far as it may",
+    "c: fitted its threshold again to drifting scores",
+    "b: the alarm budget is less than its data can show, so the threshold is extrapolated",
+    "c: its data are too few for the alarm budget: the highest normal score stands in",
+    "d: the alarm settings can't be met, so the rule auto stands in: its log says why",
+  ]);
+});
+
+test("status - an alert shows how often a normal score is as high", () => {
+  const rare = AlertView.parse({ ...alert(1, "pump-1"), probability: 0.000_032 });
+  const [head, , row, older] = alertsTable([rare, alert(2, "pump-2")]).split("\n");
+  expect(head).toContain("chance");
+  expect(row).toContain(" 3e-5 ");
+  expect(older).not.toContain("e-");
+});
