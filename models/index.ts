@@ -26,6 +26,7 @@ export type { DetectedEvent, NamedShare } from "./detectors/detect-events.ts";
 export * from "./detectors/detector.ts";
 export type { FlatRows, Rows } from "./detectors/detector-rows.ts";
 export type { DetectorOptions, DetectorSettings } from "./detectors/detector-settings.ts";
+export type { FitReport } from "./detectors/fitted.ts";
 export * from "./detectors/kind.ts";
 export * from "./detectors/open.ts";
 export * from "./engine/files/index.ts";

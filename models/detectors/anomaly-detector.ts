@@ -19,7 +19,7 @@ import {
   knownDetector,
   specsOf,
 } from "./detector-settings.ts";
-import { type Fitted, openFitted, type Progress, trainedOn, trainFurther } from "./fitted.ts";
+import { type FitReport, type Fitted, openFitted, type Progress, trainedOn, trainFurther } from "./fitted.ts";
 import { type DetectorPass, openPass } from "./pass.ts";
 
 /**
@@ -74,14 +74,6 @@ export interface FitDetectorOptions {
   readonly names?: readonly string[];
   readonly signal?: AbortSignal;
   readonly onProgress?: Progress;
-}
-
-export interface FitReport {
-  /** Training samples: windows, or rows, as the kind takes them. */
-  readonly samples: number;
-  /** Mean loss of the last epoch, and of the trained weights on the held-back part. */
-  readonly loss: number;
-  readonly heldBackLoss: number;
 }
 
 export interface ScoreOptions {

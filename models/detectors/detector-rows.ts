@@ -10,11 +10,14 @@ export interface FlatRows {
   readonly rows: number;
   readonly channels: number;
   readonly names?: readonly string[];
+  /** Rows per second, which an alarm budget is counted by. */
+  readonly rateHz?: number;
 }
 
 /** Rows that a detector can take, with the names of their channels. */
 export interface CheckedRows extends Recent {
   readonly names: readonly string[];
+  readonly rateHz: number | undefined;
 }
 
 /** The channels that rows must have. */
@@ -47,7 +50,8 @@ export function checkedRows(x: Rows, expected?: Channels, given?: Channels): Che
   }
   if (present === 0)
     throw bad("the rows hold no value at all, only missing ones; check where they come from");
-  return { values, rows, channels, names: names ?? expected ?? channelNames(channels) };
+  const { rateHz } = flat;
+  return { values, rows, channels, names: names ?? expected ?? channelNames(channels), rateHz };
 }
 
 /** What is to be learned from: a channel without any value has no scale. Throws BAD_INPUT for one. */
@@ -78,15 +82,16 @@ interface Flat {
   readonly rows: number;
   readonly channels: number;
   readonly names: readonly string[] | undefined;
+  readonly rateHz?: number | undefined;
 }
 
-function fromFlat({ values, rows, channels, names }: FlatRows): Flat {
+function fromFlat({ values, rows, channels, names, rateHz }: FlatRows): Flat {
   if (values.length !== rows * channels)
     throw bad(
       `${values.length} values are not ${rows} rows of ${channels} channels; give rows * channels of them`,
     );
   const floats = values instanceof Float32Array ? values : Float32Array.from(values);
-  return { values: floats, rows, channels, names };
+  return { values: floats, rows, channels, names, rateHz };
 }
 
 function fromList(list: readonly ArrayLike<number | null>[]): Flat {

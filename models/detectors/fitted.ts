@@ -27,8 +27,18 @@ export interface LearnOptions {
   readonly onProgress: Progress | undefined;
 }
 
+export interface FitReport {
+  /** Training samples: windows, or rows, as the kind takes them. */
+  readonly samples: number;
+  /** Mean loss of the last epoch, and of the trained weights on the held-back part. */
+  readonly loss: number;
+  readonly heldBackLoss: number;
+  /** Why the threshold is weaker than what was asked for, if it is. */
+  readonly caution?: string;
+}
+
 type Learned = Fitted & {
-  readonly report: { readonly samples: number; readonly loss: number; readonly heldBackLoss: number };
+  readonly report: FitReport;
 };
 
 /** The engine's side of a detector whose rest is known. */
@@ -102,7 +112,8 @@ async function learn(
       ...(onProgress && { onProgress }),
     });
     merge(samples);
-    const calibration = detector.calibrate(rows, alarm);
+    const calibration = detector.calibrate(rows, { ...alarm, rateHz: alarm.rateHz ?? rows.rateHz });
+    const { caution } = calibration;
     return {
       detector,
       topology,
@@ -110,7 +121,12 @@ async function learn(
       calibration,
       samples: (from.samples ?? 0) + samples,
       fits: fits + 1,
-      report: { samples, loss, heldBackLoss: detector.heldBackLoss(rows) },
+      report: {
+        samples,
+        loss,
+        heldBackLoss: detector.heldBackLoss(rows),
+        ...(caution === undefined ? {} : { caution }),
+      },
     };
   } catch (cause) {
     if (!(cause instanceof FleetError && cause.code === "UNAVAILABLE")) throw cause;

@@ -1,4 +1,5 @@
 import { type AlarmMachine, alarmMachine } from "../scoring/events.ts";
+import { alarmRule } from "./alarm-rule.ts";
 import type { StreamScorer } from "./detector.ts";
 import type { CheckedRows } from "./detector-rows.ts";
 import type { DetectorSettings } from "./detector-settings.ts";
@@ -16,17 +17,14 @@ export interface DetectorPass {
   warmUp(rows: CheckedRows): void;
 }
 
-export function openPass(
-  fitted: Fitted,
-  { alarm: { smooth, k, n } }: Pick<DetectorSettings, "alarm">,
-): DetectorPass {
+export function openPass(fitted: Fitted, { alarm }: Pick<DetectorSettings, "alarm">): DetectorPass {
   const { detector, calibration, names } = fitted;
+  const { smooth } = alarm;
   const scorer = detector.scorer(calibration, smooth);
-  const { threshold } = calibration;
   return {
     fitted,
     scorer,
-    alarm: alarmMachine({ threshold, k, n }),
+    alarm: alarmMachine(alarmRule(detector, alarm, calibration)),
     byChannel: scorer.contributions.length === names.length,
     warmUp({ values, rows, channels }) {
       for (let i = Math.max(0, rows - warmUpRows(detector, smooth)); i < rows; i++)

@@ -119,7 +119,10 @@ export function searchSpace(
   const own = Object.entries(kind.hyperparameters).flatMap(([name, { search }]) =>
     search ? [[name, search] as const] : [],
   );
-  const common = kind.learns === "by gradients" ? Object.entries(COMMON) : [];
+  // A network of the user's own has its window.
+  const common = Object.entries(COMMON).filter(
+    ([name]) => kind.learns === "by gradients" && (name !== "window" || detector.topology === undefined),
+  );
   const axes = Object.fromEntries([...common, ...own]);
   const base = baseOf(axes, kind, { detector, training });
   return Object.fromEntries(

@@ -56,6 +56,7 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
       raised: [],
     },
     detector,
+    rate: { see() {} },
     recent: ringData({ channels, capacity: 50 }),
     names: undefined,
     rate: { see() {} },
