@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { alarmRule, debounceOf } from "../models/detectors/alarm-rule.ts";
 import type { Calibration, Detector, StreamScorer } from "../models/detectors/detector.ts";
 import { warmUpRows } from "../models/detectors/open.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
@@ -60,6 +61,9 @@ const checkpointMs = 1_000;
 /** A full disk: the alert can't be spooled, so scoring waits, and tries again. */
 const diskRetryMs = 2_000;
 
+/** Of a score that is not made of one term a channel: none can be named. */
+const noTerms = new Float32Array(0);
+
 interface Active {
   readonly installed: Installed;
   readonly detector: Detector;
@@ -90,17 +94,17 @@ export function openScoring(options: ScoringOptions): Scoring {
     installed,
     detector,
     scorer: detector.scorer(installed.calibration, installed.alarm.smooth),
-    alarm: machineOf(installed, state),
+    alarm: machineOf(detector, installed, state),
     watch: scoreWatch({
       calibration: installed.calibration,
-      alarm: installed.alarm,
+      alarm: { ...installed.alarm, ...debounceOf(detector, installed.alarm) },
       log,
       start: watched,
       ...(options.watchSizes === undefined ? {} : { sizes: options.watchSizes }),
     }),
   });
-  const warm = ({ scorer, installed }: Active) => {
-    recent.last(warmUpRows(installed.detector, installed.alarm.smooth), (values) => scorer.push(values));
+  const warm = ({ detector, scorer, installed }: Active) => {
+    recent.last(warmUpRows(detector, installed.alarm.smooth), (values) => scorer.push(values));
   };
   if (start.installed !== null && options.detector !== undefined) {
     const watched = start.watch === null ? undefined : textToWatch(start.watch);
@@ -169,7 +173,11 @@ export function openScoring(options: ScoringOptions): Scoring {
     if (!Number.isFinite(value)) return undefined;
     scored += 1;
     count(tally, value);
-    const event = alarm.push(row, value, scorer.contributions);
+    const event = alarm.push(
+      row,
+      value,
+      scorer.contributions.length === recent.channels ? scorer.contributions : noTerms,
+    );
     let alert: Alert | undefined;
     if (event !== undefined) {
       const { number, sha256, calibration } = installed;
@@ -190,7 +198,7 @@ export function openScoring(options: ScoringOptions): Scoring {
   const adopt = (before: Active, calibration: Calibration): void => {
     const installed = { ...before.installed, calibration };
     before.scorer.setTail(calibration.tail);
-    active = { ...before, installed, alarm: machineOf(installed, before.alarm.state()) };
+    active = { ...before, installed, alarm: machineOf(before.detector, installed, before.alarm.state()) };
   };
 
   return {
@@ -246,9 +254,12 @@ export function openScoring(options: ScoringOptions): Scoring {
   };
 }
 
-function machineOf({ calibration, alarm }: Installed, state: AlarmState | undefined): AlarmMachine {
-  const { k, n, gap, release } = alarm;
-  return alarmMachine({ threshold: calibration.threshold, k, n, gap, release }, state);
+function machineOf(
+  detector: Detector,
+  { calibration, alarm }: Installed,
+  state: AlarmState | undefined,
+): AlarmMachine {
+  return alarmMachine(alarmRule(detector, alarm, calibration), state);
 }
 
 interface Tally {

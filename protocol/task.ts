@@ -63,14 +63,24 @@ export type AlarmSpec = z.infer<typeof AlarmSpec>;
 
 /** Every kind of detector. What each is and what it can be tuned by stands in models/detectors. */
 export const detectorNames = [
+  "attention",
+  "cnn-autoencoder",
+  "cnn-classifier",
   "cnn-forecaster",
+  "cnn2d-autoencoder",
+  "cnn2d-classifier",
+  "cnn2d-rotation",
   "ewma-z",
   "gru-forecaster",
+  "layers-model",
+  "lstm-autoencoder",
   "lstm-forecaster",
   "mahalanobis",
+  "mlp-autoencoder",
   "pca",
   "rnn-forecaster",
   "t-test",
+  "tcn-forecaster",
   "var",
   "z-test",
 ] as const;
@@ -80,6 +90,11 @@ export const DetectorSpec = z.strictObject({
   name: z.enum(detectorNames).default("cnn-forecaster"),
   /** The kind's own hyperparameters, where they are not its defaults. */
   options: z.record(z.string().max(40), z.number()).default({}),
+  /**
+   * The network of a `layers-model`, LayersModel JSON. The task travels in control messages of 16 KiB, so it must leave room in one; the JSON is best written
+   * without spaces.
+   */
+  topology: z.string().max(12_000).optional(),
   /** Rows of one training window, and rows from one window's start to the next. */
   window: z.int().min(2).max(4096).default(32),
   stride: z.int().positive().max(4096).default(16),

@@ -84,9 +84,16 @@ async function openDescribed(
   if (description.layout === "images") {
     const tasks = description.classes.map((_, normal) => normal);
     const wanted = task === undefined ? tasks : tasks.filter((normal) => String(normal) === task);
-    if (wanted.length === 0)
-      throw new FleetError("BAD_INPUT", `${name} has no task "${task}"; there are ${tasks.join(", ")}`);
+    if (wanted.length === 0 && task !== ALL_CLASSES)
+      throw new FleetError(
+        "BAD_INPUT",
+        `${name} has no task "${task}"; there are ${tasks.join(", ")} and ${ALL_CLASSES}`,
+      );
     const { shape, devices } = await openImages(folder, description);
+    if (task === ALL_CLASSES) {
+      const own = { name: `${name}:${task}`, title: `${name}: all classes`, kind: "images" } as const;
+      return [{ ...common, ...own, shape, devices: devices() }];
+    }
     return wanted.map((normal) => ({
       ...common,
       name: `${name}:${normal}`,
@@ -103,6 +110,9 @@ async function openDescribed(
     return [{ ...common, kind: "series", ...(await openCsv(folder, description)) }];
   return [{ ...common, kind: "records", ...(await openRecords(folder, description)) }];
 }
+
+/** The supervised task of a set of images: to tell its classes apart. Not among the tasks that are opened where none is named, as no class is normal in it. */
+const ALL_CLASSES = "classes";
 
 async function openUndescribed(folder: string, options: OpenOptions): Promise<DataSet> {
   const { labelColumn, ignoreColumns, timeColumn, train = {}, rateHz, task } = options;

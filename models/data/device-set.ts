@@ -53,6 +53,8 @@ export interface DeviceData {
   readonly windows?: readonly RowRange[];
   /** By row of `test`. */
   readonly rootCauses?: readonly CausedEvent[];
+  /** (train.rows) the class of each image, for detectors that learn from classes. */
+  readonly trainClasses?: Uint8Array;
   /** (test.rows) the class of each image. */
   readonly testClasses?: Uint8Array;
   /** What a user should hear of: one sentence each. */

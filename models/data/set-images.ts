@@ -18,8 +18,8 @@ interface Images {
 export interface ImageFolder {
   /** (height, width, 1) */
   readonly shape: readonly number[];
-  /** Devices of the task in which `normal` is the normal class. */
-  devices(normal: number): DeviceSet[];
+  /** Devices of the task in which `normal` is the normal class; without it, of the task to tell all classes apart. */
+  devices(normal?: number): DeviceSet[];
 }
 
 /** Reads the training images, whose shape is the set's; the test images are read when the first device is loaded. */
@@ -46,8 +46,11 @@ export async function openImages(folder: string, options: ImagesDescription): Pr
             const { series, classes } = await readTest(limits);
             return {
               train: seriesOf(train.images, indexes),
+              trainClasses: Uint8Array.from(indexes, (i) => train.classes[i]!),
               test: series,
-              labels: Uint8Array.from(classes, (c) => Number(c !== normal)),
+              ...(normal === undefined
+                ? {}
+                : { labels: Uint8Array.from(classes, (c) => Number(c !== normal)) }),
               testClasses: classes,
               notes: [],
             };
@@ -99,15 +102,20 @@ async function readImages(
   return { images, classes };
 }
 
-/** Images of the normal class for each device: dealt like cards, so that devices differ by at most one image. */
-function deal(classes: Uint8Array, normal: number, { devices, seed, name }: ImagesDescription): number[][] {
-  const order = Uint32Array.from([...classes.keys()].filter((i) => classes[i] === normal));
+/** Images of the normal class, or of all, for each device: dealt like cards, so that devices differ by at most one image. */
+function deal(
+  classes: Uint8Array,
+  normal: number | undefined,
+  { devices, seed, name }: ImagesDescription,
+): number[][] {
+  const wanted = (i: number) => normal === undefined || classes[i] === normal;
+  const order = Uint32Array.from([...classes.keys()].filter(wanted));
   if (order.length < devices)
     throw new FleetError(
       "BAD_INPUT",
-      `${name}: class ${normal} has ${order.length} training images for ${devices} devices; take fewer devices`,
+      `${name}: ${normal === undefined ? "the set" : `class ${normal}`} has ${order.length} training images for ${devices} devices; take fewer devices`,
     );
-  createRandom(seed, normal).shuffle(order);
+  createRandom(seed, normal ?? ALL_CLASSES).shuffle(order);
   return Array.from({ length: devices }, (_, d) => [...order.filter((_, i) => i % devices === d)]);
 }
 
@@ -124,3 +132,5 @@ function seriesOf({ shape, values }: IdxArray, indexes: Iterable<number>): Serie
 }
 
 const MOST_GREY = 255;
+/** Classes are bytes: the order of all images is drawn from a stream of its own. */
+const ALL_CLASSES = 256;

@@ -6,14 +6,24 @@ export type DetectorName = (typeof detectorNames)[number];
 
 /** Loaded when it is asked for: an agent runs one kind. */
 const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
+  attention: async () => (await import("./attention.ts")).attention,
+  "cnn-autoencoder": async () => (await import("./cnn-autoencoder.ts")).cnnAutoencoder,
+  "cnn-classifier": async () => (await import("./cnn-classifier.ts")).cnnClassifier,
   "cnn-forecaster": async () => (await import("./cnn-forecaster.ts")).cnnForecaster,
+  "cnn2d-autoencoder": async () => (await import("./cnn2d-autoencoder.ts")).cnn2dAutoencoder,
+  "cnn2d-classifier": async () => (await import("./cnn2d-classifier.ts")).cnn2dClassifier,
+  "cnn2d-rotation": async () => (await import("./cnn2d-rotation.ts")).cnn2dRotation,
   "ewma-z": async () => (await import("./ewma-z.ts")).ewmaZ,
   "gru-forecaster": async () => (await import("./recurrent-forecasters.ts")).gruForecaster,
+  "layers-model": async () => (await import("./layers-model.ts")).layersModel,
+  "lstm-autoencoder": async () => (await import("./lstm-autoencoder.ts")).lstmAutoencoder,
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
   mahalanobis: async () => (await import("./mahalanobis.ts")).mahalanobis,
+  "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
   pca: async () => (await import("./pca.ts")).pca,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
   "t-test": async () => (await import("./t-test.ts")).tTest,
+  "tcn-forecaster": async () => (await import("./tcn-forecaster.ts")).tcnForecaster,
   var: async () => (await import("./var.ts")).vectorAutoregression,
   "z-test": async () => (await import("./z-test.ts")).zTest,
 };
@@ -50,5 +60,10 @@ export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<str
 /** What the first version of a task carries beside the weights. */
 export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
   const kind = await kindOf(spec.name);
+  if (spec.topology !== undefined && spec.name !== "layers-model")
+    throw new FleetError(
+      "BAD_INPUT",
+      `${spec.name} makes its own network; a topology goes with the detector layers-model`,
+    );
   return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
 }

@@ -1,5 +1,6 @@
-import { forecasterHyperparameters, openForecaster } from "./forecaster.ts";
+import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
+import { linearHyperparameters } from "./linear-part.ts";
 import { forecastHead, graph } from "./topology.ts";
 
 export const cnnForecaster: DetectorKind = {
@@ -11,7 +12,7 @@ export const cnnForecaster: DetectorKind = {
   scaling: "channels",
   normalized: true,
   hyperparameters: {
-    ...forecasterHyperparameters,
+    ...linearHyperparameters,
     filters: {
       default: 32,
       least: 1,

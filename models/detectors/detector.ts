@@ -4,6 +4,7 @@ import type { FitLevelOptions, Level } from "../scoring/alarm-level.ts";
 import type { DriftReference } from "../scoring/drift.ts";
 import type { Smoothing } from "../scoring/ladder.ts";
 import type { Tail } from "../scoring/tail.ts";
+import type { Input } from "./kind.ts";
 
 /** Recent data of a device, raw units. Row-major (rows, channels); NaN = missing. */
 export interface Recent {
@@ -85,6 +86,8 @@ export interface StreamScorer {
 /** One kind of the catalog with its preprocessing and its scoring rule, on one device. */
 export interface Detector {
   readonly spec: DetectorSpec;
+  /** Where rows stand alone (records, images) nothing is smoothed or tracked over them, and each that is over the threshold is an alarm. */
+  readonly input: Input;
   readonly channels: number;
   readonly layout: Layout;
   weights(): Float32Array;
@@ -99,6 +102,8 @@ export interface Detector {
   /** Scaler, sigma and threshold for the present weights. UNAVAILABLE where there is too little data. */
   calibrate(recent: Recent, alarm: AlarmLevel): Calibration;
   scorer(calibration: Calibration, smooth: Smoothing): StreamScorer;
+  /** Of classifiers of single rows: rows as the network takes them (kinds that scale nothing: raw) -> (rows, classes), as `classMetrics` judges them. */
+  probabilities?(values: Float32Array): Float32Array;
   /** Returns the engine's memory. */
   dispose(): void;
 }

@@ -1,64 +1,38 @@
-import { FleetError } from "../../protocol/errors.ts";
 import { forecastWindows } from "../data/windows.ts";
 import type { Model } from "../engine/compile.ts";
-import type { Estimator, EstimatorOptions, Hyperparameters, ResidualStream, ScaledPart } from "./kind.ts";
-import { linearPart } from "./linear-part.ts";
+import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
+import { withLinearPart } from "./linear-part.ts";
 import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
 import { LINEAR_LAYER } from "./topology.ts";
 
-/** What all forecasters can be tuned by. */
-export const forecasterHyperparameters = {
-  ridge: {
-    default: 0.03,
-    least: 1e-4,
-    most: 100,
-    real: true,
-    about: "added to the variance of every input of the linear part, which is 1 as scaled",
-    source:
-      "of 0.001 to 0.3, where held-back rows of SMD's training data are forecast best by the fleet's sums",
-    search: [0.003, 0.03, 0.3],
-  },
-} as const satisfies Hyperparameters;
-
-/**
- * A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. Its array holds the
- * network's weights, then the sums that its linear part is solved from.
- */
+/** A forecaster of a version, whose linear part is solved for. More at `forecaster`. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
   const model = await compileNetwork(options);
-  const { spec, tuned } = options;
-  const { window } = spec;
-  const linear = linearPart(model, options, tuned.ridge!);
+  return withLinearPart(forecaster(model, options.spec, [LINEAR_LAYER]), { ...options, model });
+}
+
+/**
+ * A network that says at every row of a window the next one, x: (batch, window, channels) -> y: the same shape; row by row on a stream. Layers named in `freeze`
+ * are not trained.
+ */
+export function forecaster(
+  model: Model,
+  { window, stride }: { readonly window: number; readonly stride: number },
+  freeze: readonly string[] = [],
+): Estimator {
   const windows = (parts: readonly ScaledPart[], stride: number) =>
     joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
   return {
-    layout: [...model.layout, ...linear.layout],
-    weights: () => concatenated(model.weights(), linear.weights()),
-    setWeights(flat) {
-      if (flat.length <= model.parameters)
-        throw new FleetError("BAD_SHAPE", `there are ${flat.length} weights, the forecaster has more`);
-      model.setWeights(flat.subarray(0, model.parameters));
-      linear.setWeights(flat.subarray(model.parameters));
-    },
-    samples: (parts) => windows(parts, spec.stride).count,
-    async train(parts, training) {
-      await linear.begin(parts, training);
-      const loss = await fitNetwork(model, windows(parts, spec.stride), training, { freeze: [LINEAR_LAYER] });
-      await linear.end(parts, training);
-      return loss;
-    },
+    layout: model.layout,
+    weights: () => model.weights(),
+    setWeights: (flat) => model.setWeights(flat),
+    samples: (parts) => windows(parts, stride).count,
+    train: (parts, options) => fitNetwork(model, windows(parts, stride), options, { freeze }),
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: model.inputShape.at(-1)!,
     stream: () => forecastStream(model),
     dispose: () => model.dispose(),
   };
-}
-
-function concatenated(a: Float32Array, b: Float32Array): Float32Array {
-  const both = new Float32Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 /** What the forecast made one row earlier was wrong by. */

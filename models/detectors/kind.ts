@@ -37,8 +37,8 @@ export interface DetectorKind {
   readonly supervised?: boolean;
   /** "channels": z-scores, channel by channel; "none": values as they are (images in 0..1). */
   readonly scaling: "channels" | "none";
-  /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. */
-  readonly normalized: boolean;
+  /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. A kind may leave it to its hyperparameters. */
+  readonly normalized: boolean | ((tuned: Readonly<Record<string, number>>) => boolean);
   readonly hyperparameters: Hyperparameters;
   /** What a version carries beside the array, JSON: a LayersModel topology, or what the sums are of. */
   blueprint(options: BlueprintOptions): unknown;
@@ -95,6 +95,10 @@ export interface Estimator {
   /** Length of a row of residuals: the channels, where each channel has its own. */
   readonly residuals: number;
   stream(): ResidualStream;
+  /** Of supervised kinds: whether a class is normal. Thresholds are set from normal rows alone. */
+  isNormal?(label: number): boolean;
+  /** Of classifiers whose rows stand alone. values (rows, channels), scaled -> (rows, classes). */
+  probabilities?(values: Float32Array): Float32Array;
   dispose(): void;
 }
 

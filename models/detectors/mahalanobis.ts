@@ -1,16 +1,16 @@
 import type { DetectorKind } from "./kind.ts";
 import { fromEigen, symmetricEigen } from "./linear-algebra.ts";
-import { projectionSums } from "./projection.ts";
+import { normalized, projectionSums } from "./projection.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
 
 export const mahalanobis: DetectorKind = {
   title: "distance of a row from the mean, measured by the covariance",
   about:
-    "For channels that move together, and for records without neighbours: a row is odd where it breaks a correlation, though each value alone is usual. The covariance is shrunk towards that of independent channels and federates exactly, in one round. Each channel's part of the distance is its square after the symmetric inverse square root of the covariance (ZCA), the whitening that stays closest to the channels; the parts sum to the distance. Mahalanobis 1936; shrinkage as in Ledoit and Wolf 2004; ZCA in Kessy et al. 2018, arXiv 1512.00809.",
+    "For channels that move together, and for records without neighbours: a row is odd where it breaks a correlation, though each value alone is usual. The covariance is shrunk towards that of independent channels and federates exactly, in one round. Each channel's part of the distance is its square after the symmetric inverse square root of the covariance (ZCA), the whitening that stays closest to the channels; with normalized = 0 the parts sum to the squared distance. Mahalanobis 1936; shrinkage as in Ledoit and Wolf 2004; ZCA in Kessy et al. 2018, arXiv 1512.00809.",
   input: "series",
   learns: "by sums",
   scaling: "channels",
-  normalized: false,
+  normalized: ({ normalized }) => normalized === 1,
   hyperparameters: {
     shrinkage: {
       default: 0.01,
@@ -18,9 +18,10 @@ export const mahalanobis: DetectorKind = {
       most: 1,
       real: true,
       about: "part of the identity in the covariance of the z-scores; 1 takes the channels as independent",
-      source: "with 0.01 on SMD, the published row of its reference table within 0.01",
+      source: "with 0.01 and normalized = 0 on SMD, the row of the reference table within 0.01",
       search: [0.001, 0.01, 0.1],
     },
+    normalized,
   },
   blueprint: (options) =>
     sumsBlueprint(options, "mean over rows of v v', v = (1, z-scores), upper triangle row by row"),

@@ -4,11 +4,14 @@ import type { FitOptions } from "../engine/fit-options.ts";
 import type { Samples } from "../engine/samples.ts";
 import type { EstimatorOptions, EstimatorTraining } from "./kind.ts";
 
-/** The network of a version. Throws BAD_SHAPE where it is for another number of channels. */
-export async function compileNetwork(options: EstimatorOptions): Promise<Model> {
+/** The network of a version. Throws BAD_SHAPE where it is for another number of channels; `width`: what the network takes a row, where that is more. */
+export async function compileNetwork(
+  options: EstimatorOptions,
+  width: number = options.channels,
+): Promise<Model> {
   const { blueprint, channels, seed, maxBatch } = options;
   const model = await compile(blueprint, { seed, maxBatch });
-  const own = model.inputShape.at(-1);
+  const own = model.inputShape.at(-1)! - (width - channels);
   if (own === channels) return model;
   model.dispose();
   throw new FleetError("BAD_SHAPE", `the network takes ${own} channels, this device has ${channels}`);

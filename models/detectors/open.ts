@@ -1,6 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
 import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
+import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
 import { fitLevel } from "../scoring/alarm-level.ts";
@@ -9,6 +10,7 @@ import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladd
 import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
 import { fitTail } from "../scoring/tail.ts";
+import { debounceOf } from "./alarm-rule.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
@@ -26,9 +28,9 @@ export interface OpenDetectorOptions {
   readonly maxBatch?: number;
 }
 
-/** Rows after which the scores of a stream no longer depend on where it began. */
-export function warmUpRows({ window, adaptRows }: DetectorSpec, smooth: Smoothing): number {
-  return 2 * Math.max(window, adaptRows, longest(smooth));
+/** Rows after which the scores of a stream no longer depend on where it began: none where rows stand alone. */
+export function warmUpRows({ spec, input }: Pick<Detector, "spec" | "input">, smooth: Smoothing): number {
+  return input === "series" ? 2 * Math.max(spec.window, spec.adaptRows, longest(smooth)) : 0;
 }
 
 /** Held-back rows without which sigma and threshold would be luck. */
@@ -42,13 +44,24 @@ const trainingClip = 10;
  * is for another number of channels.
  */
 export async function openDetector(options: OpenDetectorOptions): Promise<Detector> {
-  const { spec, channels } = options;
-  const kind = await kindOf(spec.name);
+  const { channels } = options;
+  const kind = await kindOf(options.spec.name);
+  const { input } = kind;
+  const inTime = input === "series";
+  // A record or an image is judged by itself, whatever the task says of rows in time; and the probability of a fault that lasts must not become normal.
+  const spec = {
+    ...options.spec,
+    ...(inTime ? {} : { window: 1 }),
+    ...(inTime && !kind.supervised ? {} : { adaptRows: 0 }),
+  };
+  const smoothingOf = (smooth: Smoothing) => (inTime ? smooth : 1);
+  const tuned = tunedOptions(kind, spec);
+  const normalized = typeof kind.normalized === "function" ? kind.normalized(tuned) : kind.normalized;
   const estimator = await kind.open({
     blueprint: JSON.parse(options.topology),
     spec,
     channels,
-    tuned: tunedOptions(kind, spec),
+    tuned,
     seed: options.seed,
     maxBatch: options.maxBatch ?? 32,
   });
@@ -61,13 +74,14 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       const { rows } = series;
       const enough = Math.max(fewestHeldBack, spec.window + 1);
       if (rows - enough <= spec.window) return [];
-      return [{ series, ...splitInTime(rows, Math.max(spec.heldBack, enough / rows)) }];
+      const heldBack = Math.max(spec.heldBack, enough / rows);
+      return [inTime ? { series, ...splitInTime(rows, heldBack) } : splitByContent(series, heldBack)];
     });
     if (cuts.length > 0) return cuts;
     const rows = all.reduce((sum, series) => sum + series.rows, 0);
     throw new FleetError(
       "UNAVAILABLE",
-      `${rows} rows of data are too few for windows of ${spec.window}: the device must collect more`,
+      `${rows} rows of data are too few${inTime ? ` for windows of ${spec.window}` : ""}: the device must collect more`,
     );
   };
   const fitOn = ({ series, train }: Cut): Scaler => {
@@ -79,13 +93,16 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
-    const values = scaleSeries(clipped, series.values, { fill: true });
+    const values = inTime
+      ? scaleSeries(clipped, series.values, { fill: true })
+      : scaledAlone(clipped, series);
     const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
     return { train: part(train), heldBack: part(heldBack) };
   };
 
   return {
-    spec,
+    spec: options.spec,
+    input,
     channels,
     layout: estimator.layout,
     weights: () => estimator.weights(),
@@ -106,11 +123,12 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
     calibrate(recent, alarm: AlarmLevel): Calibration {
-      const { smooth, rateHz } = alarm;
+      const { rateHz } = alarm;
+      const smooth = smoothingOf(alarm.smooth);
       const cut = split(recent)[0]!;
       const scaler = fitOn(cut);
-      const stretch = residualsOf(cut, scaler, warmUpRows(spec, smooth));
-      const sigma = kind.normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
+      const stretch = residualsOf(cut, scaler, warmUpRows({ spec, input }, smooth));
+      const sigma = normalized ? usualSize(stretch) : new Float64Array(estimator.residuals).fill(1);
       const scores = Float64Array.from(scoresOf(stretch, sigma));
       const levels = fitSmoothing(smooth, scores);
       const smoothing = smoother(smooth, levels);
@@ -120,16 +138,24 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        ...fitLevel(smoothed, alarm),
+        ...fitLevel(smoothed, { ...alarm, ...debounceOf({ input }, alarm) }),
         ...(rateHz === undefined ? {} : { rateHz }),
         tail: fitTail(smoothed),
         drift: driftReference(smoothed),
-        rows: scores.length,
+        rows: scores.filter((score) => !Number.isNaN(score)).length,
       };
     },
-    scorer: (calibration, smooth) => streamScorer({ estimator, spec, channels, calibration, smooth }),
+    scorer: (calibration, smooth) =>
+      streamScorer({ estimator, spec, inTime, channels, calibration, smooth: smoothingOf(smooth) }),
+    ...(estimator.probabilities && {
+      probabilities: (values: Float32Array) => estimator.probabilities!(values),
+    }),
     dispose: () => estimator.dispose(),
   };
+
+  function isNormal(label = 0): boolean {
+    return estimator.isNormal?.(label) ?? label === 0;
+  }
 
   /** Residuals of the held-back rows of one series, and of some rows before them, from which the level starts. */
   function residualsOf({ series, heldBack }: Cut, scaler: Scaler, warmUp: number): Stretch {
@@ -141,8 +167,13 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const from = Math.max(0, heldBack.from - warmUp);
     const residuals = new Float32Array((heldBack.to - from) * width);
     for (let i = from; i < heldBack.to; i++) {
+      if (!inTime) scale.last.fill(0);
       scale.scaleRow(series.values.subarray(i * channels, (i + 1) * channels), row, target);
-      residuals.set(stream.push(row, target), (i - from) * width);
+      const residual = stream.push(row, target);
+      // What is known to be no normal row says nothing of what is usual.
+      if (!isNormal(series.labels?.[i]))
+        residuals.fill(Number.NaN, (i - from) * width, (i - from + 1) * width);
+      else residuals.set(residual, (i - from) * width);
     }
     stream.dispose();
     return { residuals, width, before: heldBack.from - from };
@@ -175,6 +206,17 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       if (at >= before * width) yield out;
     }
   }
+}
+
+/** What is missing is the mean of its channel, or 0 of a picture, and not what another row had. */
+function scaledAlone(scaler: Scaler, { values, rows, channels }: Recent): Float32Array {
+  const scale = rowScaler(scaler);
+  const out = new Float32Array(values.length);
+  for (let at = 0; at < rows * channels; at += channels) {
+    scale.last.fill(0);
+    scale.scaleRow(values.subarray(at, at + channels), out.subarray(at, at + channels));
+  }
+  return out;
 }
 
 interface Cut {

@@ -1,6 +1,6 @@
 import type { DetectorKind } from "./kind.ts";
 import { fromEigen, symmetricEigen } from "./linear-algebra.ts";
-import { projectionSums } from "./projection.ts";
+import { normalized, projectionSums } from "./projection.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
 
 /**
@@ -8,7 +8,7 @@ import { openBySums, sumsBlueprint } from "./sums.ts";
  * move together; Hotelling's T2, the squared length of the part within over each component's variance, where they move together but further than usual.
  *
  * The residuals are the rest plus `t2`^(1/2) times the part within, each component scaled from its own standard deviation to the rest's. The two are orthogonal, so
- * the squares sum to SPE + t2 (rest's variance) T2: a combined index (Yue and Qin 2001, Industrial & Engineering Chemistry Research 40(20)), and with t2 = 1 the
+ * the squares (as they are, before each is divided by its usual size) sum to SPE + t2 (rest's variance) T2: a combined index (Yue and Qin 2001, Industrial & Engineering Chemistry Research 40(20)), and with t2 = 1 the
  * distance under probabilistic PCA (Tipping and Bishop 1999, JRSS B 61(3)).
  */
 export const pca: DetectorKind = {
@@ -18,7 +18,7 @@ export const pca: DetectorKind = {
   input: "series",
   learns: "by sums",
   scaling: "channels",
-  normalized: false,
+  normalized: ({ normalized }) => normalized === 1,
   hyperparameters: {
     components: {
       default: 0,
@@ -33,7 +33,7 @@ export const pca: DetectorKind = {
       most: 0.9999,
       real: true,
       about: "part of the variance that the components hold, where their number is not given",
-      source: "with 0.9 and t2 = 0 on SMD, the published row of its reference table within 0.01",
+      source: "with 0.9, t2 = 0 and normalized = 0 on SMD, the row of the reference table within 0.01",
       search: [0.8, 0.9, 0.95],
     },
     t2: {
@@ -45,6 +45,7 @@ export const pca: DetectorKind = {
       source: "1 is the likelihood's own weight: Tipping and Bishop 1999",
       search: [0, 1],
     },
+    normalized,
   },
   blueprint: (options) =>
     sumsBlueprint(options, "mean over rows of v v', v = (1, z-scores), upper triangle row by row"),

@@ -1,9 +1,10 @@
-import { forecasterHyperparameters, openForecaster } from "./forecaster.ts";
+import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
+import { linearHyperparameters } from "./linear-part.ts";
 import { forecastHead, graph } from "./topology.ts";
 
 const hyperparameters = {
-  ...forecasterHyperparameters,
+  ...linearHyperparameters,
   units: {
     default: 32,
     least: 1,

@@ -14,6 +14,8 @@ export const floors = { residual: 0.1 };
 export interface StreamOptions {
   readonly estimator: Estimator;
   readonly spec: DetectorSpec;
+  /** false: rows stand alone, and nothing of one is carried to the next. */
+  readonly inTime: boolean;
   readonly channels: number;
   readonly calibration: Calibration;
   readonly smooth: Smoothing;
@@ -23,6 +25,7 @@ export interface StreamOptions {
 export function streamScorer({
   estimator,
   spec,
+  inTime,
   channels,
   calibration,
   smooth,
@@ -49,6 +52,7 @@ export function streamScorer({
   return {
     contributions: scorer.contributions,
     push(raw) {
+      if (!inTime) scale.last.fill(0);
       scale.scaleRow(raw, row, target);
       tracker.push(residuals.push(row, target), levelled);
       return smoothing.push(scorer.score(levelled));

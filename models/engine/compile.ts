@@ -7,7 +7,7 @@ import type { FitOptions } from "./fit-options.ts";
 import type { FitResult } from "./loop.ts";
 import { createMachine, type Machine } from "./machine.ts";
 import { initialWeights, planOf } from "./plan.ts";
-import { predict } from "./predict.ts";
+import { predict, predictOne } from "./predict.ts";
 import { type Arrays, dataAndOptions, listOf, type MultiSamples, type Samples } from "./samples.ts";
 import type { Layout, Shape } from "./shape.ts";
 import { createStepper, type StateSlot, type Stepper } from "./stepper.ts";
@@ -64,6 +64,10 @@ export interface Model {
   fit(x: Arrays, y: Arrays, options: FitOptions): Promise<FitResult>;
   /** x: (n, ...inputShape), one array an input -> the first output, (n, ...outputShape), in batches. Throws BAD_SHAPE, NOT_FINITE. */
   predict(x: Arrays): Float32Array;
+  /**
+   * As predict, for one sample of a model with one input, many times over: a view, valid until the model computes something else. Nothing is allocated.
+   */
+  predictOne(x: Float32Array): Float32Array;
   /** As predict, but gives every output. */
   predictAll(x: Arrays): Float32Array[];
   /** The mean loss over the targets present, mean squared error where no other is asked for, and metrics. */
@@ -157,6 +161,7 @@ export async function compile(topology: unknown, options: CompileOptions): Promi
     },
     fit: fitModel,
     predict: (x) => score(x)[0]!,
+    predictOne: (x) => predictOne(live(), x, fitting ? { kept: false } : derived),
     predictAll: score,
     evaluate(...args: readonly unknown[]) {
       const { data, options } = dataAndOptions<ModelEvaluateOptions | undefined>(args);

@@ -1,3 +1,4 @@
+import { FleetError } from "../../protocol/errors.ts";
 import { countOf, type Ends } from "./samples.ts";
 
 /** What layers derived from the weights, as the last `predict` left it. Whoever writes weights, or calls `backward`, sets `kept` to false. */
@@ -30,4 +31,23 @@ export function predict(
     });
   }
   return results;
+}
+
+/** The first output for one sample, where it stands in the arena. Nothing is allocated. Throws BAD_SHAPE, NOT_FINITE. */
+export function predictOne(
+  machine: Ends & { forward(batch: number, training: boolean, kept: boolean): void },
+  x: Float32Array,
+  derived: Derived,
+): Float32Array {
+  const input = machine.inputs[0]!;
+  if (machine.inputs.length > 1 || x.length !== input.size)
+    throw new FleetError(
+      "BAD_SHAPE",
+      `one sample of ${x.length} values was given, the model takes ${machine.inputs.map(({ size }) => size).join(" and ")}`,
+    );
+  input.at(1).set(x);
+  machine.checkInput(1);
+  machine.forward(1, false, derived.kept);
+  derived.kept = true;
+  return machine.outputs[0]!.at(1);
 }

@@ -1,12 +1,16 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
+import type { Series } from "../data/series.ts";
 import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { splitInTime } from "../data/windows.ts";
+import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
+import type { Input } from "../detectors/kind.ts";
 import { openDetector, warmUpRows } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
+import { type ClassMetrics, classMetrics } from "./classes.ts";
 import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
 import type { VusOptions } from "./vus.ts";
 
@@ -36,6 +40,8 @@ export interface RunRow {
   readonly evaluation: Evaluation;
   /** The device kept its local model. */
   readonly fellBack: boolean;
+  /** Of a device, where the detector tells classes and the set knows them. */
+  readonly classes?: ClassMetrics;
 }
 
 /** The scores of one device's test rows, with what they were judged by. */
@@ -69,7 +75,9 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
   const devices: LoadedDevice[] = [];
   for (const { device, judged, load } of set.devices) {
     const data = await load();
-    devices.push({ device, judged, data, train: data.train });
+    const { train, trainClasses } = data;
+    const labelled = kind.supervised && trainClasses ? { ...train, labels: trainClasses } : train;
+    devices.push({ device, judged, data, train: labelled });
   }
   const detector = await openFor(devices, options);
   try {
@@ -96,6 +104,7 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         fellBack,
       });
       const scored: Scored[] = [];
+      let last: ScoredBefore | undefined;
       for (const [d, { device, judged, data, train }] of devices.entries()) {
         const own = weights[d];
         if (!judged || !own) continue;
@@ -104,13 +113,25 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
           ...alarm,
           rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
         });
-        const judgedScores = scoreTest({ detector, calibration, alarm, data, device });
-        const one = { ...judgedScores, detector: options.detector.name, arm, seed };
-        if (set.judging === "device") rows.push(line(device, judge(one, data, options), fellBack[d]));
+        const { threshold, sigma, scalerMean, scalerSigma, levels } = calibration;
+        const key = JSON.stringify([sigma, scalerMean, scalerSigma, levels]);
+        const sharing = { weights: own, test: data.test, key };
+        const scores =
+          last && sameScores(last, sharing)
+            ? { ...copied(last.scored), device, threshold }
+            : scoreTest({ detector, calibration, alarm, data, device });
+        const one = { ...scores, detector: options.detector.name, arm, seed };
+        if (kind.input !== "series") last = { ...sharing, scored: copied(one) };
+        if (set.judging === "device")
+          rows.push({
+            ...line(device, judge(one, data, { ...options, input: kind.input }), fellBack[d]),
+            ...classesOf(detector, data),
+          });
         else scored.push(one);
         options.onScores?.(one);
       }
-      if (set.judging === "pooled") rows.push(line("pooled", judgePooled(scored, options)));
+      if (set.judging === "pooled")
+        rows.push(line("pooled", judgePooled(scored, { ...options, input: kind.input })));
       else
         rows.push(
           line("macro", macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation))),
@@ -194,7 +215,7 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   const { train, test } = data;
   const { channels } = train;
   const scorer = detector.scorer(calibration, alarm.smooth);
-  for (let i = Math.max(0, train.rows - warmUpRows(detector.spec, alarm.smooth)); i < train.rows; i++) {
+  for (let i = Math.max(0, train.rows - warmUpRows(detector, alarm.smooth)); i < train.rows; i++) {
     scorer.push(train.values.subarray(i * channels, (i + 1) * channels));
   }
   const terms = scorer.contributions.length;
@@ -208,9 +229,37 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
 }
 
-function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions): Evaluation {
+function classesOf({ probabilities }: Detector, { test, testClasses }: DeviceData): Pick<RunRow, "classes"> {
+  if (!probabilities || !testClasses || test.rows === 0) return {};
+  const found = probabilities(test.values);
+  return { classes: classMetrics(found, testClasses, found.length / test.rows) };
+}
+
+interface Sharing {
+  readonly weights: Float32Array;
+  readonly test: Series;
+  /** What of the calibration the scores depend on. */
+  readonly key: string;
+}
+
+interface ScoredBefore extends Sharing {
+  readonly scored: ReturnType<typeof scoreTest>;
+}
+
+/** Devices that share a model and a test part (images) are scored once, and judged each by its own threshold. */
+function sameScores(a: Sharing, b: Sharing): boolean {
+  return a.weights === b.weights && a.test === b.test && a.key === b.key;
+}
+
+/** The receiver of scores may do as it likes with their buffers. */
+function copied<S extends Pick<Scored, "scores" | "contributions">>(scored: S): S {
+  return { ...scored, scores: scored.scores.slice(), contributions: scored.contributions.slice() };
+}
+
+type JudgeOptions = RunOptions & { readonly input: Input };
+
+function judge(scored: Scored, data: DeviceData, { alarm, vus, set, input }: JudgeOptions): Evaluation {
   const { scores, labels, threshold, contributions, terms } = scored;
-  const { k, n, gap, release } = alarm;
   const explained =
     data.rootCauses && terms === data.test.channels
       ? { contributions, channels: terms, events: data.rootCauses }
@@ -218,7 +267,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions
   return evaluateScores({
     scores,
     labels,
-    rule: { threshold, k, n, gap, release },
+    rule: alarmRule({ input }, alarm, { threshold }),
     rateHz: data.test.rateHz ?? set.rateHz,
     vus,
     explained,
@@ -226,7 +275,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set }: RunOptions
 }
 
 /** Scores of different devices are comparable as multiples of their thresholds. */
-function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions): Evaluation {
+function judgePooled(scored: readonly Scored[], { alarm, vus, set, input }: JudgeOptions): Evaluation {
   const scores = new Float64Array(scored.reduce((sum, one) => sum + one.scores.length, 0));
   let at = 0;
   for (const one of scored) {
@@ -236,15 +285,9 @@ function judgePooled(scored: readonly Scored[], { alarm, vus, set }: RunOptions)
     );
     at += one.scores.length;
   }
-  const { k, n, gap, release } = alarm;
+  const rule = alarmRule({ input }, alarm, { threshold: 1 });
   const labels = joinedBytes(scored.map(({ labels }) => labels));
-  return evaluateScores({
-    scores,
-    labels,
-    rule: { threshold: 1, k, n, gap, release },
-    rateHz: set.rateHz,
-    vus,
-  });
+  return evaluateScores({ scores, labels, rule, rateHz: set.rateHz, vus });
 }
 
 function joinedBytes(parts: readonly Uint8Array[]): Uint8Array {

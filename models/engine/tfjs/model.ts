@@ -94,6 +94,7 @@ export async function compileTf(
     },
     fit: fitModel,
     predict: (x) => predict(live(), listOf(x))[0]!,
+    predictOne: (x) => predict(live(), [x])[0]!,
     predictAll: (x) => predict(live(), listOf(x)),
     evaluate(...args: readonly unknown[]) {
       const { data, options } = dataAndOptions<ModelEvaluateOptions | undefined>(args);

@@ -309,7 +309,7 @@ test("data set - images: one task a class, its images dealt to devices, all test
   );
   expect((await openDataSet(folder, { task: "1" })).name).toBe("tiny:1");
   expect(await sentenceOf(openDataSet(folder, { task: "2" }), root)).toBe(
-    'BAD_INPUT tiny has no task "2"; there are 0, 1',
+    'BAD_INPUT tiny has no task "2"; there are 0, 1 and classes',
   );
 });
 
@@ -542,5 +542,17 @@ describe.skipIf(!SHARED_DATA)("the sets of the shared folder", () => {
       expect([data[0]!.test.rows, anomalous(data[0]!.labels)]).toEqual([10_000, 9_000]);
     }
     expect(images).toBe(20_000);
+  });
+
+  test("fashion-mnist:classes - the task to tell the classes apart has all images, with their classes, and no labels", async () => {
+    const set = await openDataSet(join(SHARED_DATA!, "fashion-mnist"), { task: "classes" });
+    const data = await Promise.all(set.devices.map((device) => device.load()));
+    expect(data.map(({ train, trainClasses }) => [train.rows, trainClasses!.length])).toEqual(
+      new Array(10).fill([2000, 2000]),
+    );
+    const counts = new Array<number>(10).fill(0);
+    for (const { trainClasses } of data) for (const c of trainClasses!) counts[c]!++;
+    for (const count of counts) expect(Math.abs(count - 2000)).toBeLessThan(100);
+    expect([set.name, data[0]!.labels]).toEqual(["fashion-mnist:classes", undefined]);
   });
 });

@@ -447,3 +447,47 @@ describe("refusals", () => {
     await expect(target.fit(waves(10), options)).rejects.toThrow(code(expected));
   });
 });
+
+describe("predictOne", () => {
+  it.each([
+    ["recurrent", FORECASTER],
+    [
+      "convolutional",
+      sequential(
+        [TIME, CHANNELS],
+        layer("Conv1D", { filters: 4, kernel_size: 3 }),
+        layer("Flatten"),
+        layer("Dense", { units: 2 }),
+      ),
+    ],
+  ])(
+    "%s: gives what predict gives of each sample, also after other weights and a fit",
+    async (_, topology) => {
+      const model = await compile(topology, { seed: 1 });
+      const size = TIME * CHANNELS;
+      const x = randomFloats(3 * size, 1);
+      const sample = (i: number) => x.subarray(i * size, (i + 1) * size);
+      const check = () => {
+        for (let i = 0; i < 3; i++) {
+          const one = model.predictOne(sample(i)).slice();
+          expect(one).toEqual(model.predict(sample(i)));
+        }
+      };
+      check();
+      model.setWeights(model.weights().map((w) => w + 0.1));
+      check();
+      const y = randomFloats(3 * model.outputShape[0]!, 2);
+      await model.fit(x, y, OPTIONS);
+      check();
+    },
+  );
+
+  it("refuses a sample of another size, NaN, and to go on after dispose", async () => {
+    const model = await compile(FORECASTER, { seed: 1 });
+    const x = new Float32Array(TIME * CHANNELS);
+    expect(() => model.predictOne(x.subarray(1))).toThrow(code("BAD_SHAPE"));
+    expect(() => model.predictOne(x.fill(Number.NaN))).toThrow(code("NOT_FINITE"));
+    model.dispose();
+    expect(() => model.predictOne(x)).toThrow(code("UNAVAILABLE"));
+  });
+});
