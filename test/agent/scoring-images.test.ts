@@ -63,6 +63,7 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
     save: async () => {},
     spool: { add: async (alert) => void alerts.push(alert) },
     scoresFile: undefined,
+    rate: { see() {} },
     clock: systemClock,
     rate: { see: () => {} },
     log: quietLog(),
