@@ -58,6 +58,7 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
     detector,
     recent: ringData({ channels, capacity: 50 }),
     names: undefined,
+    rate: { see() {} },
     save: async () => {},
     spool: { add: async (alert) => void alerts.push(alert) },
     scoresFile: undefined,
