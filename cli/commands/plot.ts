@@ -129,7 +129,7 @@ function alarmsHtml(alarms: readonly AlarmView[], htmlText: (text: string) => st
     const causes = channels
       .map(({ name, share }) => `${htmlText(name)} ${Math.round(100 * share)} %`)
       .join(", ");
-    return `<tr><td>${from}</td><td>${to - 1}</td><td>${fromTime ?? "–"}</td><td>${peak.toPrecision(3)}</td><td>${probability?.toExponential(1) ?? "–"}</td><td class="text">${causes}</td></tr>`;
+    return `<tr><td>${from}</td><td>${to - 1}</td><td>${fromTime ?? "–"}</td><td>${peak.toPrecision(3)}</td><td>${probability.toExponential(1)}</td><td class="text">${causes}</td></tr>`;
   });
   return `<div class="card"><h3>Alarms</h3><div class="scroll"><table><thead><tr><th>from row</th><th>to row</th><th>time</th><th>peak</th><th>probability</th><th class="text">channels</th></tr></thead><tbody>${rows.join("")}</tbody></table></div></div>`;
 }

@@ -22,7 +22,7 @@ const Options = z.strictObject({
 export const scoreCommand = command({
   name: "score",
   description:
-    "Scores the rows of a file with a trained detector, as an agent would, and tells the alarms: from where to where, how high, and which channels made them. The model is an agent's state folder, which knows what is normal on its device, or a version's file together with normal rows of the device. Probabilities are how often a normal score is as high; they need --calibrate.",
+    "Scores the rows of a file with a trained detector, as an agent would, and tells the alarms: from where to where, how high, and which channels made them. The model is an agent's state folder, or a detector's own file, which know what is normal on their device, or a version's file together with normal rows of the device. Probabilities are how often a normal score is as high.",
   options: Options,
   operands: [{ path: "file", name: "FILE", description: ".npy, .csv, .tsv or .txt, plain or .gz" }],
   flags: [
@@ -109,7 +109,7 @@ function alarmsTable(alarms: readonly AlarmView[], threshold: number): string {
         value: ({ peak }) => (threshold > 0 ? `${(peak / threshold).toFixed(1)} x` : peak.toPrecision(3)),
         align: "right",
       },
-      { title: "probability", value: ({ probability }) => probability?.toExponential(1), align: "right" },
+      { title: "probability", value: ({ probability }) => probability.toExponential(1), align: "right" },
       {
         title: "channels",
         value: ({ channels }) =>

@@ -1,10 +1,17 @@
 import { type DetectorName, detectorNames, kindOf, tunedOptions } from "../../models/detectors/catalog.ts";
-import type { DetectorKind } from "../../models/detectors/kind.ts";
+import type { DetectorKind, Input } from "../../models/detectors/kind.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
 
 export const EVERY = "all";
+
+/** What a set has to learn from. */
+export interface Learnable {
+  readonly kind: Input;
+  /** Its training rows are of more than one known class. */
+  readonly classes: boolean;
+}
 
 export interface Choice {
   readonly spec: DetectorSpec;
@@ -13,12 +20,12 @@ export interface Choice {
 
 /**
  * The detectors that were asked for, each with the task's settings and its own options. `all` leaves out what is not meant
- * for `input`; of those that are named, one that can't learn from it is an error (a detector for series that is named takes the rows of anything, in the order
+ * for the set; of those that are named, one that can't learn from it is an error (a detector for series that is named takes the rows of anything, in the order
  * in which they stand).
  */
 export async function chooseDetectors(
   base: DetectorSpec,
-  { names, options, input }: { names: readonly string[]; options: readonly string[]; input: string },
+  { names, options, of }: { names: readonly string[]; options: readonly string[]; of: Learnable },
 ): Promise<Choice[]> {
   const named = names.filter((name) => name !== EVERY).map(detectorName);
   const wanted = names.includes(EVERY) ? detectorNames : [...new Set(named)];
@@ -32,19 +39,27 @@ export async function chooseDetectors(
   const choices: Choice[] = [];
   for (const name of wanted) {
     const kind = await kindOf(name);
+    const own = base.name === name ? base : { ...base, topology: undefined };
     if (!named.includes(name)) {
-      if (!isMeantFor(kind, input)) continue;
-    } else if (kind.supervised || (kind.input === "images" && input !== "images")) {
-      const needs = kind.supervised ? "the labels of what it trains on" : kind.input;
+      if (!isMeantFor(kind, of) || (name === "layers-model" && own.topology === undefined)) continue;
+    } else if (kind.supervised && !of.classes) {
       throw new FleetError(
         "BAD_INPUT",
-        `${name} needs ${needs}; this set has ${input} without training labels`,
+        `${name} learns from classes, and the training rows of this set have none to tell apart`,
       );
+    } else if (kind.input === "images" && of.kind !== "images") {
+      throw new FleetError("BAD_INPUT", `${name} needs images, and this set has ${of.kind}`);
     }
-    const own = Object.fromEntries(
+    const changed = Object.fromEntries(
       changes.filter((change) => change.name === name).map(({ key, value }) => [key, value]),
     );
-    const spec = { ...base, name, options: { ...(name === base.name ? base.options : {}), ...own } };
+    const { topology, ...rest } = own;
+    const spec = {
+      ...rest,
+      ...(topology !== undefined && { topology }),
+      name,
+      options: { ...(name === base.name ? base.options : {}), ...changed },
+    };
     tunedOptions(kind, spec);
     choices.push({ spec, kind });
   }
@@ -61,8 +76,8 @@ export function detectorName(text: string): DetectorName {
 }
 
 /** What takes each row by itself can take the rows of anything. */
-function isMeantFor({ input, supervised }: DetectorKind, of: string): boolean {
-  return supervised !== true && (input === of || input === "records");
+function isMeantFor({ input, supervised }: DetectorKind, of: Learnable): boolean {
+  return (!supervised || of.classes) && (input === of.kind || input === "records");
 }
 
 function readOption(text: string): { name: DetectorName; key: string; value: number } {

@@ -78,12 +78,7 @@ export async function runJob(
     onLeftOut: (device, { message }) => leftOut.push({ device, message }),
     ...(size && {
       onScores: (scored) =>
-        plots.push(
-          devicePlot(
-            { ...scored, data: set.name, alarm: work.alarm, names: names.get(scored.device)! },
-            size,
-          ),
-        ),
+        plots.push(devicePlot({ ...scored, data: set.name, names: names.get(scored.device)! }, size)),
     }),
   });
   return { rows: toRows(rows), plots, leftOut };

@@ -1,4 +1,5 @@
 import { openDataSets } from "../../models/data/data-set.ts";
+import type { DataSet } from "../../models/data/device-set.ts";
 import { summarize } from "../../models/evaluation/results.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import type { Terminal } from "../command.ts";
@@ -85,12 +86,12 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
     const choices = await chooseDetectors(inTime ? task.detector : { ...task.detector, adaptRows: 0 }, {
       names: options.detectors ?? [task.detector.name],
       options: options.options,
-      input: one.kind,
+      of: { kind: one.kind, classes: await hasClasses(read.set) },
     });
     if (choices.length === 0)
       throw new FleetError("BAD_INPUT", `no detector learns from ${one.kind}, which ${one.name} is of`);
     // Rows in no order have no neighbours to be smoothed or counted with.
-    const alarm = inTime ? task.alarm : { ...task.alarm, smooth: 1, k: 1, n: 1 };
+    const alarm = inTime ? task.alarm : { ...task.alarm, smooth: 1, k: 1, n: 1, gap: 1 };
     const first = read.set.devices[0]!;
     const size = plotSize({
       plots: read.set.devices.length * arms.length * choices.length,
@@ -116,6 +117,14 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
     });
   }
   return { jobs, leftOut, settings: { vus, seeds, rounds, training, sets: planned } };
+}
+
+async function hasClasses({ devices }: DataSet): Promise<boolean> {
+  for (const { load } of devices) {
+    const { trainClasses } = await load();
+    if (trainClasses?.some((one) => one !== trainClasses[0])) return true;
+  }
+  return false;
 }
 
 interface WorkOptions {

@@ -82,11 +82,15 @@ export function fallBackText({ detector, arm, fellBack, seeds }: SummaryRow): st
   return [`${detector}, ${arm}: kept their local model: ${which.join(", ")}`];
 }
 
+/** A device that loses less against its local model is not named; the result file has all. */
+const NOTABLE_LOSS = 0.01;
+
 export function againstLocalText({ detector, arm, againstLocal }: SummaryRow): string[] {
-  if (againstLocal === null) return [];
+  if (againstLocal === null || againstLocal.auroc > -NOTABLE_LOSS) return [];
   const { device, auroc } = againstLocal;
-  const change = `${auroc < 0 ? "loses" : "gains"} ${Math.abs(auroc).toFixed(3)}`;
-  return [`${detector}, ${arm}: against its local model, ${device} does worst and ${change} AUROC`];
+  return [
+    `${detector}, ${arm}: ${device} loses ${(-auroc).toFixed(3)} AUROC against its local model, the most of all devices`,
+  ];
 }
 
 export function notes({ settings, failures }: EvaluationResult): string {

@@ -1,8 +1,7 @@
 import { alarmSpans, labelledEvents } from "../../models/evaluation/alarms.ts";
 import { type TailPoint, tailCalibration } from "../../models/evaluation/calibration.ts";
 import type { Scored } from "../../models/evaluation/run.ts";
-import { fitTail, tailProbability } from "../../models/scoring/tail.ts";
-import type { AlarmSpec } from "../../protocol/task.ts";
+import { tailProbability } from "../../models/scoring/tail.ts";
 import { type HeatMap, heatMap, type ScoreCurve, scoreCurve } from "./curves.ts";
 
 /** How much of a picture a report has room for. */
@@ -32,14 +31,12 @@ export interface DevicePlot {
 
 export interface DevicePlotInput extends Scored {
   readonly data: string;
-  readonly alarm: AlarmSpec;
   readonly names: readonly string[];
 }
 
 export function devicePlot(scored: DevicePlotInput, size: PlotSize): DevicePlot {
   const { data, detector, arm, seed, device, scores, threshold, labels, contributions, terms, names } =
     scored;
-  const { k, n } = scored.alarm;
   return {
     data,
     detector,
@@ -49,7 +46,7 @@ export function devicePlot(scored: DevicePlotInput, size: PlotSize): DevicePlot 
     rows: scores.length,
     score: scoreCurve(scores, threshold, size.columns),
     labels: labelledEvents(labels).flatMap(({ from, to }) => [from, to]),
-    alarms: alarmSpans(scores, { threshold, k, n }).flatMap(({ from, to }) => [from, to]),
+    alarms: alarmSpans(scores, scored.rule).flatMap(({ from, to }) => [from, to]),
     heat: heatMap({ contributions, terms, names, columns: size.heatColumns, most: size.heatChannels }),
     calibration: calibrationOf(scored),
   };
@@ -58,10 +55,8 @@ export function devicePlot(scored: DevicePlotInput, size: PlotSize): DevicePlot 
 /** Fewer held-back scores say nothing of one in a hundred. */
 const FEWEST_SCORES = 100;
 
-function calibrationOf({ heldBack, scores, labels }: DevicePlotInput): TailPoint[] {
-  const seen = heldBack.filter((score) => Number.isFinite(score));
-  if (seen.length < FEWEST_SCORES || labels.every((label) => label === 1)) return [];
-  const tail = fitTail(seen);
+function calibrationOf({ tail, scores, labels }: DevicePlotInput): TailPoint[] {
+  if (tail.count < FEWEST_SCORES || labels.every((label) => label === 1)) return [];
   return tailCalibration(
     scores.map((score) => tailProbability(tail, score)),
     labels,

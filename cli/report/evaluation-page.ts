@@ -45,11 +45,19 @@ function setSection(data: string, { result, plots }: Context): string {
   const notes = summary.flatMap((row) => [...fallBackText(row), ...againstLocalText(row)]);
   return `<section>
 <h2>${htmlText(set.title)}</h2>
-<div class="card"><div class="scroll">${summaryTable(summary)}</div>${notes.map((note) => `<p class="note">${htmlText(note)}</p>`).join("")}</div>
+<div class="card"><div class="scroll">${summaryTable(summary)}</div>${notesHtml(notes)}</div>
 <div class="card"><h3>Arms side by side</h3>${legend(summary)}<div class="charts">${charts(summary, rows).join("")}</div><p class="note">Bars are means over the seeds; the line is the standard deviation, each dot a seed; dashed is what guessing gets.</p></div>
 ${deviceTables(rows)}
 ${plotSection(data, plots)}
 </section>`;
+}
+
+/** Many detectors have many. */
+function notesHtml(notes: readonly string[]): string {
+  const lines = notes.map((note) => `<p class="note">${htmlText(note)}</p>`).join("");
+  return notes.length <= 6
+    ? lines
+    : `<details><summary class="note">Local models that were kept, and devices that lose against theirs (${notes.length})</summary>${lines}</details>`;
 }
 
 function summaryTable(summary: readonly SummaryRow[]): string {

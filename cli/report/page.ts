@@ -79,7 +79,8 @@ td.best { font-weight: 700; }
 .sd { color: ${colors.faint}; font-size: 11px; }
 .charts { display: flex; flex-wrap: wrap; gap: 18px 26px; justify-content: space-between; }
 .charts figure, .calibration { margin: 0; }
-svg { display: block; max-width: 100%; height: auto; }
+svg { display: block; }
+figure { overflow-x: auto; max-width: 100%; }
 svg text { font: 11px system-ui, "Segoe UI", Roboto, Arial, sans-serif; fill: ${colors.faint}; }
 svg .title { font-weight: 600; font-size: 12.5px; fill: ${colors.ink}; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 12.5px; color: ${colors.faint}; margin: 0 0 12px; }

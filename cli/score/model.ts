@@ -3,8 +3,10 @@ import { basename, dirname, join } from "node:path";
 import { type Installed, parseCheckpoint } from "../../agent/checkpoint.ts";
 import { detectorNames } from "../../models/detectors/catalog.ts";
 import type { Calibration } from "../../models/detectors/detector.ts";
+import { decodeDetector } from "../../models/detectors/detector-file.ts";
+import { specsOf } from "../../models/detectors/detector-settings.ts";
 import { asFleetError, FleetError } from "../../protocol/errors.ts";
-import { decodeFrame, type Frame, type VersionHeader } from "../../protocol/frame.ts";
+import { decodeFrame, type Layout } from "../../protocol/frame.ts";
 import { sha256 } from "../../protocol/hash.ts";
 import { AlarmSpec, DetectorSpec, type TaskSpec } from "../../protocol/task.ts";
 
@@ -12,13 +14,16 @@ import { AlarmSpec, DetectorSpec, type TaskSpec } from "../../protocol/task.ts";
 export interface Model {
   readonly spec: DetectorSpec;
   readonly alarm: AlarmSpec;
-  readonly frame: Frame<VersionHeader>;
+  readonly topology: string;
+  readonly statistics: Uint8Array | null;
+  readonly layout: Layout;
+  readonly weights: Float32Array;
   /** Where an agent has learned what is normal on its device. */
   readonly calibration: Calibration | undefined;
 }
 
 /**
- * Reads an agent's state folder, a version in one, or a version alone as a coordinator keeps it. A version alone says nothing of its task: what
+ * Reads an agent's state folder, a version in one, a version alone as a coordinator keeps it, or a detector's own file (models/detectors/detector-file.ts). A version alone says nothing of its task: what
  * `task` does not say is read from the network. Throws BAD_INPUT for anything else.
  */
 export async function loadModel(path: string, task: TaskSpec | undefined): Promise<Model> {
@@ -37,19 +42,35 @@ export async function loadModel(path: string, task: TaskSpec | undefined): Promi
   const installed = basename(folder) === "versions" ? await installedIn(dirname(folder)) : undefined;
   if (task === undefined && installed && basename(path).startsWith(installed.sha256))
     return agentModel(dirname(folder), installed);
-  const frame = await versionIn(path);
+  const bytes = await readFile(path);
+  if (bytes.subarray(0, 3).toString("latin1") === "SDF") return savedModel(path, bytes);
+  const network = versionOf(path, bytes);
   return {
-    spec: task?.detector ?? specOf(frame.header.topology, path),
+    ...network,
+    spec: task?.detector ?? specOf(network.topology, path),
     alarm: task?.alarm ?? AlarmSpec.parse({}),
-    frame,
     calibration: undefined,
   };
 }
 
 async function agentModel(folder: string, installed: Installed): Promise<Model> {
   const { sha256: hash, detector: spec, alarm, calibration } = installed;
-  const frame = await versionIn(join(folder, "versions", `${hash}.frame`), hash);
-  return { spec, alarm, frame, calibration };
+  const file = join(folder, "versions", `${hash}.frame`);
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw bad(file, `can't be opened (${cause.code}); the agent fetches it again when it starts`, cause);
+  });
+  if (sha256(bytes) !== hash) throw bad(file, "is damaged; the agent fetches it again when it starts");
+  return { ...versionOf(file, bytes), spec, alarm, calibration };
+}
+
+function savedModel(path: string, bytes: Uint8Array): Model {
+  try {
+    const { name, settings, calibration, topology, layout, weights } = decodeDetector(bytes);
+    const { spec } = specsOf(name, settings);
+    return { spec, alarm: settings.alarm, calibration, topology, layout, weights, statistics: null };
+  } catch (cause) {
+    throw bad(path, asFleetError(cause, "BAD_INPUT").message, cause);
+  }
 }
 
 /** undefined: no agent's folder; null: nothing is installed. */
@@ -64,15 +85,17 @@ async function installedIn(folder: string): Promise<Installed | null | undefined
   }
 }
 
-async function versionIn(path: string, hash?: string): Promise<Frame<VersionHeader>> {
+function versionOf(
+  path: string,
+  bytes: Uint8Array,
+): Pick<Model, "topology" | "statistics" | "layout" | "weights"> {
   try {
-    const bytes = await readFile(path);
-    if (hash !== undefined && sha256(bytes) !== hash)
-      throw new FleetError("BAD_HASH", "the file is damaged; the agent fetches it again when it starts");
-    const { header, weights } = decodeFrame(bytes);
+    // Decoded from bytes of its own: floats must lie at multiples of four.
+    const { header, weights } = decodeFrame(new Uint8Array(bytes));
     if (header.kind !== "version")
       throw new FleetError("BAD_INPUT", "this is a device's update and no version");
-    return { header, weights };
+    const { topology, statistics, layout } = header;
+    return { topology, statistics, layout, weights };
   } catch (cause) {
     throw bad(path, asFleetError(cause, "BAD_INPUT").message, cause);
   }

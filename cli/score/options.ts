@@ -19,7 +19,8 @@ export const modelFlags = {
   model: {
     path: "model",
     flag: "--model <path>",
-    description: "an agent's state folder, or the file of a version of an agent or a coordinator",
+    description:
+      "an agent's state folder, a detector's own file, or the file of a version of an agent or a coordinator",
   },
   calibrate: {
     path: "calibrate",

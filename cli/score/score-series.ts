@@ -1,8 +1,7 @@
 import type { Series } from "../../models/data/series.ts";
-import type { Calibration, Detector, StreamScorer } from "../../models/detectors/detector.ts";
+import { alarmRule } from "../../models/detectors/alarm-rule.ts";
 import { openDetector, warmUpRows } from "../../models/detectors/open.ts";
 import { type AlarmRule, alarmMachine } from "../../models/scoring/events.ts";
-import { fitTail, type Tail, tailProbability } from "../../models/scoring/tail.ts";
 import { type ChannelShare, topChannels } from "../../models/scoring/top-channels.ts";
 import { asFleetError, FleetError } from "../../protocol/errors.ts";
 import { sameLayout } from "../../protocol/frame.ts";
@@ -12,8 +11,8 @@ export interface ScoredSeries {
   readonly detector: string;
   /** (rows); NaN where too little has been seen. */
   readonly scores: Float64Array;
-  /** (rows): the probability that a normal score is as high; undefined where the held-back scores are not known. */
-  readonly probabilities: Float64Array | undefined;
+  /** (rows): the probability that a normal score is as high. */
+  readonly probabilities: Float64Array;
   readonly threshold: number;
   /** (rows, terms). */
   readonly contributions: Float32Array;
@@ -29,8 +28,8 @@ export interface AlarmFound {
   readonly raised: number;
   readonly peakRow: number;
   readonly peak: number;
-  /** Least tail probability in it; null where there is none. */
-  readonly probability: number | null;
+  /** That of its peak. */
+  readonly probability: number;
   /** It goes on at the end of the series. */
   readonly open: boolean;
   readonly channels: readonly ChannelShare[];
@@ -41,7 +40,7 @@ export interface AlarmFound {
  * learned from it, and the stream comes from its end. Throws BAD_INPUT without either that or a calibration in the model.
  */
 export async function scoreSeries(model: Model, series: Series, normal?: Series): Promise<ScoredSeries> {
-  const { spec, alarm, frame } = model;
+  const { spec, alarm, topology, statistics } = model;
   const { channels } = series;
   if (normal && normal.channels !== channels)
     throw new FleetError(
@@ -51,27 +50,31 @@ export async function scoreSeries(model: Model, series: Series, normal?: Series)
   const known = model.calibration?.scalerMean.length ?? channels;
   if (known !== channels)
     throw new FleetError("BAD_INPUT", `the file has ${channels} channels, the model is for ${known}`);
-  const { topology, statistics } = frame.header;
   const detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 }).catch(
     (error: unknown) => {
       throw new FleetError("BAD_INPUT", asFleetError(error, "BAD_SHAPE").message, { cause: error });
     },
   );
   try {
-    if (!sameLayout(detector.layout, frame.header.layout))
+    if (!sameLayout(detector.layout, model.layout))
       throw new FleetError(
         "BAD_INPUT",
         "the version's weights are not of this detector; give its task as --config",
       );
-    detector.setWeights(frame.weights);
-    const calibration = normal ? detector.calibrate(normal, alarm) : model.calibration;
+    detector.setWeights(model.weights);
+    const calibration = normal
+      ? detector.calibrate(normal, { ...alarm, rateHz: alarm.rateHz ?? normal.rateHz })
+      : model.calibration;
     if (calibration === undefined)
       throw new FleetError(
         "BAD_INPUT",
         "a version alone does not know what is normal on a device: give its normal rows as --calibrate FILE",
       );
     const scorer = detector.scorer(calibration, alarm.smooth);
-    const tail = normal && heldBackTail({ scorer, detector, calibration, normal, model });
+    if (normal) {
+      for (let i = Math.max(0, normal.rows - warmUpRows(detector, alarm.smooth)); i < normal.rows; i++)
+        scorer.push(normal.values.subarray(i * channels, (i + 1) * channels));
+    }
     const terms = scorer.contributions.length;
     const scores = new Float64Array(series.rows);
     const contributions = new Float32Array(series.rows * terms);
@@ -80,33 +83,13 @@ export async function scoreSeries(model: Model, series: Series, normal?: Series)
       contributions.set(scorer.contributions, i * terms);
     }
     const { threshold } = calibration;
-    const probabilities = tail && scores.map((score) => tailProbability(tail, score));
-    const rule = { threshold, k: alarm.k, n: alarm.n };
+    const probabilities = scores.map((score) => scorer.probability(score));
+    const rule = alarmRule(detector, alarm, calibration);
     const found = { scores, probabilities, contributions, terms };
     return { detector: spec.name, ...found, threshold, alarms: findAlarms(found, rule) };
   } finally {
     detector.dispose();
   }
-}
-
-interface Calibrating {
-  readonly scorer: StreamScorer;
-  readonly detector: Detector;
-  readonly calibration: Calibration;
-  readonly normal: Series;
-  readonly model: Model;
-}
-
-/** Leaves the stream at the end of the normal rows. */
-function heldBackTail({ scorer, detector, calibration, normal, model }: Calibrating): Tail {
-  const { channels, rows, values } = normal;
-  const from = rows - calibration.rows;
-  const scores = new Float64Array(calibration.rows);
-  for (let i = Math.max(0, from - warmUpRows(detector, model.alarm.smooth)); i < rows; i++) {
-    const score = scorer.push(values.subarray(i * channels, (i + 1) * channels));
-    if (i >= from) scores[i - from] = score;
-  }
-  return fitTail(scores);
 }
 
 /** The alarms that an agent would raise, with what made them. */
@@ -125,7 +108,7 @@ function findAlarms(
   const add = (from: number, to: number, open: boolean, channels: readonly ChannelShare[]) => {
     let peakRow = from;
     for (let i = from; i < to; i++) if (scores[i]! > scores[peakRow]!) peakRow = i;
-    const probability = probabilities?.[peakRow] ?? null;
+    const probability = probabilities[peakRow]!;
     alarms.push({ from, to, raised, peakRow, peak: scores[peakRow]!, probability, open, channels });
   };
   for (let row = 0; row < scores.length; row++) {

@@ -19,7 +19,7 @@ export function* scoreLines(scored: ScoredSeries, series: Series, format: Scores
       ...(times && { time: new Date(times[row]!).toISOString() }),
       score: known(scores[row]),
       threshold,
-      probability: known(probabilities?.[row]),
+      probability: known(probabilities[row]),
       alarm: alarmed[row]!,
       channel: top === undefined ? null : name(top.channel),
     };

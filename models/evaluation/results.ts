@@ -16,6 +16,9 @@ export interface ResultRow extends TableMetrics {
   readonly eventPrecision: number | null;
   readonly eventRecall: number | null;
   readonly hitRate150: number | null;
+  /** Of a device, where the detector tells classes and the set knows them. */
+  readonly accuracy: number | null;
+  readonly logLoss: number | null;
   /** Of a macro line the means. */
   readonly events: number | null;
   readonly alarms: number | null;
@@ -51,7 +54,7 @@ export interface DeviceFigures {
 
 /** What each set's kind has no meaning for is null: rows that stand in no order have no events, delays or neighbours. */
 export function resultRow(row: RunRow, kind: "series" | "records" | "images"): ResultRow {
-  const { evaluation, data, detector, arm, seed, device, fellBack } = row;
+  const { evaluation, data, detector, arm, seed, device, fellBack, classes } = row;
   const known = (key: keyof Evaluation) => (Number.isFinite(evaluation[key]) ? evaluation[key] : null);
   const inTime = (key: keyof Evaluation) => (kind === "series" ? known(key) : null);
   const figures = tableMetrics(evaluation);
@@ -71,6 +74,8 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     eventPrecision: inTime("eventPrecision"),
     eventRecall: inTime("eventRecall"),
     hitRate150: inTime("hitRate150"),
+    accuracy: classes?.accuracy ?? null,
+    logLoss: classes?.logLoss ?? null,
     events: inTime("events"),
     alarms: inTime("alarms"),
     fellBack,

@@ -9,6 +9,8 @@ import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
 import type { Input } from "../detectors/kind.ts";
 import { enoughRows, openDetector, warmUpRows } from "../detectors/open.ts";
+import type { AlarmRule } from "../scoring/events.ts";
+import type { Tail } from "../scoring/tail.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { type ClassMetrics, classMetrics } from "./classes.ts";
 import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
@@ -54,8 +56,9 @@ export interface Scored {
   readonly device: string;
   readonly scores: Float64Array;
   readonly threshold: number;
-  /** Of the held-back rows, by the same stream: what normal scores look like. */
-  readonly heldBack: Float64Array;
+  readonly rule: AlarmRule;
+  /** Of the held-back rows' scores: what normal ones look like. */
+  readonly tail: Tail;
   readonly labels: Uint8Array;
   /** (rows, terms): what each channel made of each row's score. */
   readonly contributions: Float32Array;
@@ -131,21 +134,28 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
           ...alarm,
           rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
         });
-        const { threshold, rows: _, ...key } = calibration;
-        const sharing = { weights: own, test: data.test, key: JSON.stringify(key) };
+        const { threshold, sigma, scalerMean, scalerSigma, levels } = calibration;
+        const sharing = {
+          weights: own,
+          test: data.test,
+          key: JSON.stringify([sigma, scalerMean, scalerSigma, levels]),
+        };
         const scores =
           last && sameScores(last, sharing)
             ? { ...copied(last.scored), device, threshold }
             : scoreTest({ detector, calibration, alarm, data, device });
-        const heldBack =
-          options.onScores && kind.input === "series"
-            ? scoreHeldBack({ detector, calibration, alarm, data })
-            : new Float64Array(0);
-        const one = { ...scores, heldBack, detector: options.detector.name, arm, seed };
+        const one = {
+          ...scores,
+          rule: alarmRule(kind, alarm, calibration),
+          tail: calibration.tail,
+          detector: options.detector.name,
+          arm,
+          seed,
+        };
         if (kind.input !== "series") last = { ...sharing, scored: copied(one) };
         if (set.judging === "device")
           rows.push({
-            ...line(device, judge(one, data, { ...options, input: kind.input }), fellBack[d]),
+            ...line(device, judge(one, data, options), fellBack[d]),
             ...classesOf(detector, data),
           });
         else scored.push(one);
@@ -277,23 +287,10 @@ function copied<S extends Pick<Scored, "scores" | "contributions">>(scored: S): 
   return { ...scored, scores: scored.scores.slice(), contributions: scored.contributions.slice() };
 }
 
-/** The rows that the threshold was set by, as a stream sees them. */
-function scoreHeldBack({ detector, calibration, alarm, data }: Omit<ScoreOptions, "device">): Float64Array {
-  const { channels, rows, values } = data.train;
-  const scorer = detector.scorer(calibration, alarm.smooth);
-  const from = rows - calibration.rows;
-  const scores = new Float64Array(calibration.rows);
-  for (let i = Math.max(0, from - warmUpRows(detector, alarm.smooth)); i < rows; i++) {
-    const score = scorer.push(values.subarray(i * channels, (i + 1) * channels));
-    if (i >= from) scores[i - from] = score;
-  }
-  return scores;
-}
-
 type JudgeOptions = RunOptions & { readonly input: Input };
 
-function judge(scored: Scored, data: DeviceData, { alarm, vus, set, input }: JudgeOptions): Evaluation {
-  const { scores, labels, threshold, contributions, terms } = scored;
+function judge(scored: Scored, data: DeviceData, { vus, set }: RunOptions): Evaluation {
+  const { scores, labels, rule, contributions, terms } = scored;
   const explained =
     data.rootCauses && terms === data.test.channels
       ? { contributions, channels: terms, events: data.rootCauses }
@@ -301,7 +298,7 @@ function judge(scored: Scored, data: DeviceData, { alarm, vus, set, input }: Jud
   return evaluateScores({
     scores,
     labels,
-    rule: alarmRule({ input }, alarm, { threshold }),
+    rule,
     rateHz: data.test.rateHz ?? set.rateHz,
     vus,
     explained,

@@ -5,9 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeCheckpoint } from "../../agent/checkpoint.ts";
 import { writePlant } from "../../models/data/plant.ts";
 import { readSeries } from "../../models/data/read.ts";
+import { createDetector } from "../../models/detectors/anomaly-detector.ts";
 import { blueprintFor, detectorNames } from "../../models/detectors/catalog.ts";
 import type { Calibration } from "../../models/detectors/detector.ts";
 import { openDetector } from "../../models/detectors/open.ts";
+import { tailProbability } from "../../models/scoring/tail.ts";
 import { encodeFrame, type VersionHeader } from "../../protocol/frame.ts";
 import { sha256 } from "../../protocol/hash.ts";
 import { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
@@ -77,7 +79,8 @@ describe.skipIf(!isBuilt)("starling score", () => {
     expect(lines.map(({ score }) => score)).toEqual(
       expected.map((score) => (Number.isNaN(score) ? null : score)),
     );
-    expect(lines[7]).toMatchObject({ row: 7, threshold: calibration.threshold, probability: null });
+    expect(lines[7]).toMatchObject({ row: 7, threshold: calibration.threshold });
+    expect(lines[7].probability).toBeCloseTo(tailProbability(calibration.tail, expected[7]!), 10);
     const { rows, threshold, alarms } = JSON.parse(ran.stdout);
     expect({ rows, threshold }).toEqual({ rows: 1500, threshold: calibration.threshold });
     expect(alarms.length).toBeGreaterThan(0);
@@ -98,7 +101,7 @@ describe.skipIf(!isBuilt)("starling score", () => {
     }
   });
 
-  it("takes a version alone where normal rows are given, and then knows probabilities", async () => {
+  it("takes a version alone where normal rows are given, and takes the rows before the file into account", async () => {
     const without = await starling(["score", test, "--model", version]);
     expect(without).toMatchObject({
       code: 2,
@@ -122,6 +125,27 @@ describe.skipIf(!isBuilt)("starling score", () => {
       if (Number(score) > 3 * Number(threshold)) expect(Number(probability)).toBeLessThan(0.01);
     }
     expect(ran.stderr).toMatch(/1,500 rows, \d+ alarms? by gru-forecaster, threshold /);
+  });
+
+  it("takes a detector that the library saved, and gives the library's scores and events", async () => {
+    const detector = await createDetector("var", { window: 16 });
+    const [before, series] = [await readSeries(train), await readSeries(test)];
+    await detector.fit(before);
+    const saved = join(folder, "var.detector");
+    await writeFile(saved, detector.save());
+    const out = join(folder, "var.jsonl");
+    const { code, stdout } = await starling(["score", test, "--model", saved, "-o", out, "--json"]);
+    expect(code).toBe(0);
+    const scores = (await readFile(out, "utf8"))
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).score ?? Number.NaN);
+    const { scores: own, events } = detector.detect(series);
+    expect(scores).toEqual([...own]);
+    const { alarms } = JSON.parse(stdout);
+    expect(alarms.length).toBeGreaterThan(0);
+    expect(alarms.map(({ from }: { from: number }) => from)).toEqual(events.map(({ onset }) => onset));
+    detector.dispose();
   });
 
   it("says what is wrong with a model or a file, with exit code 2", async () => {
@@ -174,11 +198,11 @@ describe.skipIf(!isBuilt)("starling detectors", () => {
   it("lists every detector of the catalog with its size, and explains each", async () => {
     const { detectors } = JSON.parse((await starling(["detectors", "--json"])).stdout);
     expect(detectors.map(({ name }: { name: string }) => name)).toEqual(detectorNames);
-    for (const { name, parameters, title, input } of detectors) {
+    for (const { name, parameters, title } of detectors) {
       expect(title).not.toBe("");
-      // A network of one's own has the size that it has.
+      // The network of layers-model is its user's.
       if (name === "layers-model") continue;
-      if (input === "series") expect(parameters).toBeGreaterThan(0);
+      expect(parameters, name).toBeGreaterThan(0);
       // The project's limit at 38 channels.
       expect(parameters).toBeLessThanOrEqual(100_000);
     }
