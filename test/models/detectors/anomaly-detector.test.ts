@@ -167,7 +167,7 @@ describe("anomaly detector", () => {
   });
 
   it("an alarm budget sets the threshold, by the rate of the settings or of the rows, and without one says so", async () => {
-    const fit = async (rows: FlatRows, alarm: object) => {
+    const levelOf = async (rows: FlatRows, alarm: object) => {
       const detector = await createDetector("var", { ...settings, alarm });
       const { caution } = await detector.fit(rows);
       const { threshold } = detector;
@@ -175,15 +175,17 @@ describe("anomaly detector", () => {
       return { caution, threshold };
     };
     const budget = "1 per minute";
-    const without = await fit(normal, {});
+    const without = await levelOf(normal, {});
     expect(without.caution).toBeUndefined();
-    const unknown = await fit(normal, { budget });
+    const unknown = await levelOf(normal, { budget });
     expect(unknown.caution).toMatch(/needs the rows per second/);
     expect(unknown.threshold).toBe(without.threshold);
-    const told = await fit(normal, { budget, rateHz: 1 });
+    const told = await levelOf(normal, { budget, rateHz: 1 });
     expect(told.threshold).not.toBe(without.threshold);
-    expect(await fit({ ...normal, rateHz: 1 }, { budget })).toEqual(told);
-    expect((await fit(normal, { budget: "1 per day", rateHz: 1 })).threshold).toBeGreaterThan(told.threshold);
+    expect(await levelOf({ ...normal, rateHz: 1 }, { budget })).toEqual(told);
+    expect((await levelOf(normal, { budget: "1 per day", rateHz: 1 })).threshold).toBeGreaterThan(
+      told.threshold,
+    );
     await expect(createDetector("var", { alarm: { budget: "often" } })).rejects.toThrow(
       /"often" can't be read/,
     );
