@@ -48,7 +48,6 @@ const Watch = z.object({
   kept: z.string(),
   waiting: z.string(),
   quietRows: z.number(),
-  driftRows: z.number(),
   sinceRows: z.number(),
   recalibrations: z.number(),
   limited: z.boolean(),

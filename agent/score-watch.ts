@@ -38,8 +38,6 @@ export interface WatchState {
   readonly kept: Float32Array;
   readonly waiting: Float32Array;
   readonly quietRows: number;
-  /** Scores since the drift began, taken or not; of no meaning while stable. */
-  readonly driftRows: number;
   /** Scores since the last calibration by the agent itself, or since the install. */
   readonly sinceRows: number;
   readonly recalibrations: number;
@@ -77,8 +75,7 @@ export function scoreWatch({ calibration, alarm, log, start, sizes }: WatchOptio
   }
   const kept: RecalibrationScores = recalibrationScores({ capacity: limits.keptScores }, from);
   const installed = from?.installed ?? calibration.threshold;
-  let { driftRows, sinceRows, recalibrations, limited } = from ?? {
-    driftRows: 0,
+  let { sinceRows, recalibrations, limited } = from ?? {
     sinceRows: 0,
     recalibrations: 0,
     limited: false,
@@ -88,7 +85,6 @@ export function scoreWatch({ calibration, alarm, log, start, sizes }: WatchOptio
   const due = (alarmed: boolean) =>
     !alarmed &&
     verdict !== "stable" &&
-    driftRows >= limits.keptScores &&
     kept.count >= limits.keptScores &&
     (recalibrations === 0 || sinceRows >= limits.pauseRows);
 
@@ -117,8 +113,9 @@ export function scoreWatch({ calibration, alarm, log, start, sizes }: WatchOptio
       verdict = monitor.push(score);
       kept.push(score, alarmed ? open : closed);
       sinceRows += 1;
-      driftRows = verdict === "stable" || before === "stable" ? 0 : driftRows + 1;
       if (verdict !== before) tell(log, verdict, monitor.psi);
+      // What is fitted to is all of the drift.
+      if (before === "stable" && verdict !== "stable") kept.clear();
       return due(alarmed) ? recalibrate() : undefined;
     },
     drift: () => ({ state: verdict, index: monitor.psi }),
@@ -126,7 +123,6 @@ export function scoreWatch({ calibration, alarm, log, start, sizes }: WatchOptio
     state: () => ({
       drift: monitor.state(),
       ...kept.state(),
-      driftRows,
       sinceRows,
       recalibrations,
       limited,

@@ -48,6 +48,7 @@ export { type FixedMetrics, fixedThresholdMetrics } from "./evaluation/fixed.ts"
 export * from "./evaluation/nab.ts";
 export * from "./evaluation/range.ts";
 export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
+export * from "./evaluation/results.ts";
 export * from "./evaluation/root-cause.ts";
 export * from "./evaluation/run.ts";
 export * from "./evaluation/tune.ts";

@@ -153,13 +153,13 @@ async function work(
         signal: aborter.signal,
         onProgress: (job, done) => progress.update(job, done),
         onDone(job, outcome) {
-          progress.done(job);
-          if ("failed" in outcome) {
-            failures.push({ ...subject(job), device: null, message: outcome.failed });
-            return;
+          if ("failed" in outcome) failures.push({ ...subject(job), device: null, message: outcome.failed });
+          else {
+            results.set(job, outcome);
+            ledger.keep(job, outcome);
           }
-          results.set(job, outcome);
-          ledger.keep(job, outcome);
+          // What is told to be done is on disk.
+          progress.done(job);
         },
       },
     );

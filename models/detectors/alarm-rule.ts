@@ -8,5 +8,7 @@ export function alarmRule(
   { k, n, gap, release }: Pick<AlarmSpec, "k" | "n" | "gap" | "release">,
   { threshold }: Pick<Calibration, "threshold">,
 ): AlarmRule {
-  return input === "series" ? { threshold, k, n, gap, release } : { threshold, k: 1, n: 1, gap: 1 };
+  return { threshold, ...(input === "series" ? { k, n, gap, release } : ALONE) };
 }
+
+export const ALONE = { k: 1, n: 1, gap: 1, release: 1 } as const;

@@ -10,6 +10,7 @@ import { fitSmoothing, longest, type Smoothing, smoother } from "../scoring/ladd
 import { levelTracker } from "../scoring/level.ts";
 import { residualFit, residualScorer } from "../scoring/residual.ts";
 import { fitTail } from "../scoring/tail.ts";
+import { ALONE } from "./alarm-rule.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
@@ -142,7 +143,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         scalerMean: [...scaler.mean],
         scalerSigma: [...scaler.sigma],
         levels,
-        ...fitLevel(smoothed, alarm),
+        ...fitLevel(smoothed, inTime ? alarm : { ...alarm, ...ALONE }),
         ...(rateHz === undefined ? {} : { rateHz }),
         tail: fitTail(smoothed),
         drift: driftReference(smoothed),

@@ -11,6 +11,8 @@ export interface RecalibrationOptions {
 export interface RecalibrationScores {
   /** The next row's score, and whether an alarm is open at it. NaN is left out. No allocation. */
   push(score: number, row: { readonly alarmed: boolean }): void;
+  /** Forgets the scores so far. */
+  clear(): void;
   /** Scores that are kept. */
   readonly count: number;
   /** (count), oldest first. */
@@ -65,6 +67,10 @@ export function recalibrationScores(
       if (waiting.count <= guardRows) return;
       const oldest = waiting.takeOldest();
       if (!Number.isNaN(oldest)) kept.push(oldest);
+    },
+    clear() {
+      kept.clear();
+      waiting.clear();
     },
     get count() {
       return kept.count;

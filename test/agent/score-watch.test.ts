@@ -104,6 +104,21 @@ test("score watch - never while an alarm is open, and alarmed rows are not learn
   expect(watch.level().threshold / calibration.threshold).toBeLessThan(1.65);
 });
 
+test("score watch - however many rows alarm, no score of before the drift is fitted to", () => {
+  const { watch, calibration } = open();
+  feed(watch, scoresOf(2000, 2));
+  const drifted = scoresOf(9000, 3, 1.5);
+  let lowest = Number.POSITIVE_INFINITY;
+  drifted.forEach((score, row) => {
+    // Four fifths of the rows are in or about an alarm.
+    const next = watch.push(score, row % 200 < 120);
+    if (next !== undefined) lowest = Math.min(lowest, next.tail.knots[0]!);
+  });
+  expect(calibration.tail.knots[0]).toBeLessThan(1.4);
+  expect(lowest).toBeGreaterThan(1.5); // the least that a drifted score can be
+  expect(lowest).toBeLessThan(2);
+});
+
 for (const [what, scale, bound] of [
   ["up", 5, 2],
   ["down", 0.2, 0.5],

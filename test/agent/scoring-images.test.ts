@@ -59,10 +59,13 @@ it("an agent alarms on each bad image by itself, and names no channel where the 
     rate: { see() {} },
     recent: ringData({ channels, capacity: 50 }),
     names: undefined,
+    rate: { see() {} },
     save: async () => {},
     spool: { add: async (alert) => void alerts.push(alert) },
     scoresFile: undefined,
+    rate: { see() {} },
     clock: systemClock,
+    rate: { see: () => {} },
     log: quietLog(),
   });
   const bad = Array.from({ length: 30 }, (_, i) => i === 10 || i === 20);

@@ -36,10 +36,13 @@ async function catalogText(): Promise<string> {
   for (const name of detectorNames) {
     const kind = await kindOf(name);
     const channels = CHANNELS[kind.input];
-    const own = name === "layers-model";
+    // A network of one's own has the size that it has.
+    const parameters = name === "layers-model" ? null : await parametersOf(name, channels);
     const learns = `${kind.learns}${kind.supervised ? ", from labels" : ""}`;
-    const at = channels === 38 ? "" : ` at ${channels}`;
-    const size = own ? "as yours" : `${(await parametersOf(name, channels)).toLocaleString("en-US")}${at}`;
+    const size =
+      parameters === null
+        ? "its own"
+        : `${parameters.toLocaleString("en-US")}${channels === 38 ? "" : ` (${channels})`}`;
     rows.push(`| \`${name}\` | ${kind.title} | ${kind.input} | ${learns} | ${size} |`);
     sections.push(
       [`- **${name}**: ${kind.about}`, ...Object.entries(kind.hyperparameters).map(option)].join("\n"),

@@ -6,6 +6,7 @@ import { createRandom } from "../../../models/engine/random.ts";
 import { run, type Scored } from "../../../models/evaluation/run.ts";
 import {
   type AnomalyDetector,
+  blueprintFor,
   createDetector,
   type DetectorName,
   detectorNames,
@@ -37,6 +38,7 @@ const lists = ({ values, rows }: FlatRows) =>
   Array.from({ length: rows }, (_, i) => [...values.subarray(i * channels, (i + 1) * channels)]);
 
 const series = (await Promise.all(detectorNames.map(async (name) => ({ name, kind: await kindOf(name) }))))
+  // A network of one's own has its own test below.
   .filter(({ name, kind }) => kind.input === "series" && !kind.supervised && name !== "layers-model")
   .map(({ name }) => name);
 
@@ -189,6 +191,19 @@ describe("anomaly detector", () => {
     await expect(createDetector("var", { alarm: { budget: "often" } })).rejects.toThrow(
       /"often" can't be read/,
     );
+  });
+
+  it("takes a network of one's own by its topology, and keeps it", async () => {
+    const lent = await blueprintFor(DetectorSpec.parse({ name: "cnn-forecaster", window: 16 }), channels);
+    const detector = await createDetector("layers-model", { ...settings, topology: JSON.stringify(lent) });
+    await detector.fit(normal);
+    const { scores, events } = detector.detect(test, { before: normal });
+    expect(events.some(({ onset, end }) => onset < 340 && end > 300)).toBe(true);
+    const copy = await loadDetector(detector.save());
+    expect(copy.score(test, { before: normal })).toEqual(scores);
+    for (const one of [detector, copy]) one.dispose();
+    const none = await createDetector("layers-model", settings);
+    await expect(none.fit(normal)).rejects.toThrow(/layers-model needs a network/);
   });
 
   it("a supervised kind learns from the labels that fit is given, and says what it lacks without them", async () => {

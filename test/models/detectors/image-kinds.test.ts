@@ -120,6 +120,15 @@ describe("image kinds", () => {
     expect(detector.weights().length).toBeLessThan(100_000);
   });
 
+  it("a budget of alarms is kept image by image, whatever the task says of k of n", async () => {
+    const detector = await trained("cnn2d-autoencoder", 1);
+    // 32 images are held back, one a minute: 60 alarms an hour are all of them, 15 are eight.
+    const budget = { quantile: 0.99, smooth: 1, budget: "15 per hour", rateHz: 1 / 60 };
+    const debounced = detector.calibrate(normal, { ...budget, k: 3, n: 5 });
+    const alone = detector.calibrate(normal, { ...budget, k: 1, n: 1, gap: 1 });
+    expect(debounced.threshold).toBe(alone.threshold);
+  });
+
   it("missing pixels are passed over, and an image without any has no score", async () => {
     const detector = await trained("cnn2d-autoencoder", 1);
     const scorer = detector.scorer(detector.calibrate(normal, alarm), alarm.smooth);
