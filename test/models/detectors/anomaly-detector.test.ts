@@ -6,6 +6,7 @@ import { createRandom } from "../../../models/engine/random.ts";
 import { run, type Scored } from "../../../models/evaluation/run.ts";
 import {
   type AnomalyDetector,
+  blueprintFor,
   createDetector,
   type DetectorName,
   detectorNames,
@@ -37,7 +38,7 @@ const lists = ({ values, rows }: FlatRows) =>
   Array.from({ length: rows }, (_, i) => [...values.subarray(i * channels, (i + 1) * channels)]);
 
 const series = (await Promise.all(detectorNames.map(async (name) => ({ name, kind: await kindOf(name) }))))
-  // A network of one's own is given by a task's topology, which this face does not take.
+  // A network of one's own has its own test below.
   .filter(({ name, kind }) => kind.input === "series" && !kind.supervised && name !== "layers-model")
   .map(({ name }) => name);
 
@@ -137,6 +138,90 @@ describe("anomaly detector", () => {
       ),
       { numRuns: 15 },
     );
+  });
+
+  it("records and images stand alone: no order matters, and each over the threshold is an alarm", async () => {
+    const random = createRandom(5);
+    const rows = (count: number, width: number) =>
+      Array.from({ length: count }, () => {
+        const bright = random.uniform();
+        return Array.from(
+          { length: width },
+          (_, c) => 0.5 + 0.4 * bright * Math.sin(c) + 0.02 * random.normal(),
+        );
+      });
+    for (const [name, width] of [
+      ["mlp-autoencoder", 6],
+      ["cnn2d-autoencoder", 64],
+    ] as const) {
+      const detector = await createDetector(name, { epochs: 10, seed: 1, learningRate: 0.01 });
+      await detector.fit(rows(600, width));
+      const x = rows(40, width);
+      x[20] = x[20]!.map((value, c) => (c === 2 ? 5 : value));
+      const { scores, events } = detector.detect(x);
+      expect(events.find(({ onset }) => onset === 20)).toMatchObject({ end: 21, raised: 20, open: false });
+      expect(detector.explain(x, 20)[0]!.channel).toBe(2);
+      expect([...detector.score(x.toReversed())]).toEqual([...scores].reverse());
+      const copy = await loadDetector(detector.save());
+      expect(copy.score(x)).toEqual(scores);
+      for (const one of [detector, copy]) one.dispose();
+    }
+  });
+
+  it("an alarm budget sets the threshold, by the rate of the settings or of the rows, and without one says so", async () => {
+    const levelOf = async (rows: FlatRows, alarm: object) => {
+      const detector = await createDetector("var", { ...settings, alarm });
+      const { caution } = await detector.fit(rows);
+      const { threshold } = detector;
+      detector.dispose();
+      return { caution, threshold };
+    };
+    const budget = "1 per minute";
+    const without = await levelOf(normal, {});
+    expect(without.caution).toBeUndefined();
+    const unknown = await levelOf(normal, { budget });
+    expect(unknown.caution).toMatch(/needs the rows per second/);
+    expect(unknown.threshold).toBe(without.threshold);
+    const told = await levelOf(normal, { budget, rateHz: 1 });
+    expect(told.threshold).not.toBe(without.threshold);
+    expect(await levelOf({ ...normal, rateHz: 1 }, { budget })).toEqual(told);
+    expect((await levelOf(normal, { budget: "1 per day", rateHz: 1 })).threshold).toBeGreaterThan(
+      told.threshold,
+    );
+    await expect(createDetector("var", { alarm: { budget: "often" } })).rejects.toThrow(
+      /"often" can't be read/,
+    );
+  });
+
+  it("takes a network of one's own by its topology, and keeps it", async () => {
+    const lent = await blueprintFor(DetectorSpec.parse({ name: "cnn-forecaster", window: 16 }), channels);
+    const detector = await createDetector("layers-model", { ...settings, topology: JSON.stringify(lent) });
+    await detector.fit(normal);
+    const { scores, events } = detector.detect(test, { before: normal });
+    expect(events.some(({ onset, end }) => onset < 340 && end > 300)).toBe(true);
+    const copy = await loadDetector(detector.save());
+    expect(copy.score(test, { before: normal })).toEqual(scores);
+    for (const one of [detector, copy]) one.dispose();
+    const none = await createDetector("layers-model", settings);
+    await expect(none.fit(normal)).rejects.toThrow(/layers-model needs a network/);
+  });
+
+  it("a supervised kind learns from the labels that fit is given, and says what it lacks without them", async () => {
+    const labels = new Uint8Array(2000);
+    const x = { ...normal, values: normal.values.slice() };
+    for (let row = 0; row < 1900; row++) {
+      if (row % 100 < 80) continue;
+      labels[row] = 1;
+      x.values[row * channels + 1]! += 8;
+    }
+    const detector = await createDetector("cnn-classifier", { ...settings, epochs: 8 });
+    await expect(detector.fit(x)).rejects.toMatchObject({ code: "BAD_INPUT" });
+    await detector.fit(x, { labels });
+    const { events } = detector.detect(test, { before: normal });
+    expect(events.some(({ onset, end }) => onset < 340 && end > 300)).toBe(true);
+    expect(() => detector.explain(test, 300)).toThrow(/judges a row as a whole/);
+    expect((await loadDetector(detector.save())).score(test)).toEqual(detector.score(test));
+    detector.dispose();
   });
 
   it("explain ranks the channels of an event as the alarm does, and of a row by its own score", () => {
