@@ -1,6 +1,6 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FleetError } from "../../protocol/errors.ts";
+import { listFolder } from "./list-folder.ts";
 import { SERIES_ENDINGS } from "./read.ts";
 
 /** The files of one device. */
@@ -19,7 +19,7 @@ export interface DeviceFiles {
  */
 export async function readFolder(folder: string): Promise<DeviceFiles[]> {
   const found = new Map<string, Partial<Record<Part, string>>>();
-  for (const file of (await listFolder(folder)).sort()) {
+  for (const file of (await listFolder(folder)).map(({ name }) => name).sort()) {
     const match = FILE.exec(file);
     if (!match) continue;
     const [, name, part] = match as unknown as [string, string, Part];
@@ -66,19 +66,6 @@ const LONGEST_ID = 63;
 const NUMERIC = new Intl.Collator("en", { numeric: true });
 const ENDINGS = SERIES_ENDINGS.map((ending) => ending.replace(".", "\\.")).join("|");
 const FILE = new RegExp(`^([^.].*)_(train|test|label)(?:${ENDINGS})(?:\\.gz)?$`);
-
-async function listFolder(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    const what =
-      code === "ENOTDIR"
-        ? "is a file; name the folder that holds it"
-        : `can't be opened (${code}); check the path`;
-    throw new FleetError("BAD_INPUT", `${folder}: ${what}`, { cause });
-  }
-}
 
 function bad(folder: string, what: string): FleetError {
   return new FleetError("BAD_INPUT", `${folder}: ${what}`);

@@ -1,9 +1,9 @@
 import type { Dirent } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FleetError } from "../../protocol/errors.ts";
 import { DEFAULT_MAX_BYTES, fileBytes, type ReadLimits, tooLarge } from "./bytes.ts";
 import { decodeImage, type Raster, rasterise } from "./image.ts";
+import { listFolder } from "./list-folder.ts";
 import type { ImageOptions } from "./picture.ts";
 
 export interface ImageFolderOptions extends ReadLimits, ImageOptions {
@@ -64,13 +64,13 @@ export async function readImageFolder(folder: string, options: ImageFolderOption
 async function filesOf(
   folder: string,
 ): Promise<{ readonly files: string[]; readonly classes: string[]; readonly labels: Uint16Array }> {
-  const entries = await list(folder);
+  const entries = await listFolder(folder);
   const own = pictures(entries);
   const files: string[] = [];
   const classes: string[] = [];
   const labels: number[] = [];
   for (const name of sorted(entries.filter((entry) => entry.isDirectory()))) {
-    const inside = pictures(await list(join(folder, name)));
+    const inside = pictures(await listFolder(join(folder, name)));
     if (inside.length === 0) continue;
     if (own.length > 0)
       throw bad(
@@ -95,17 +95,6 @@ function pictures(entries: readonly Dirent[]): string[] {
 function sorted(entries: readonly Dirent[]): string[] {
   const names = entries.map(({ name }) => name).filter((name) => !name.startsWith("."));
   return names.sort((a, b) => NUMERIC.compare(a, b) || (a < b ? -1 : 1));
-}
-
-async function list(folder: string): Promise<Dirent[]> {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new FleetError("BAD_INPUT", `${folder}: can't be opened as a folder (${code}); check the path`, {
-      cause,
-    });
-  }
 }
 
 function bad(folder: string, what: string): FleetError {

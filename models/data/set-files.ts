@@ -1,7 +1,7 @@
-import type { Dirent } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FleetError } from "../../protocol/errors.ts";
+import { listFolder } from "./list-folder.ts";
 
 /**
  * The files of a folder that a pattern matches, as "group/file.csv", sorted, numbers by their value. In a pattern `*`
@@ -40,7 +40,7 @@ const NUMERIC = new Intl.Collator("en", { numeric: true });
 
 async function walk(folder: string, depth: number): Promise<string[]> {
   const files: string[] = [];
-  for (const entry of await list(folder)) {
+  for (const entry of await listFolder(folder)) {
     if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
     const is = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry;
@@ -49,17 +49,4 @@ async function walk(folder: string, depth: number): Promise<string[]> {
       files.push(...(await walk(path, depth - 1)).map((file) => `${entry.name}/${file}`));
   }
   return files;
-}
-
-async function list(folder: string): Promise<Dirent[]> {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    const what =
-      code === "ENOTDIR"
-        ? "is a file; name the folder that holds it"
-        : `can't be opened (${code}); check the path`;
-    throw new FleetError("BAD_INPUT", `${folder}: ${what}`, { cause });
-  }
 }

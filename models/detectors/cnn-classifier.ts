@@ -1,5 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
+import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { graph } from "./topology.ts";
@@ -24,43 +25,11 @@ export const cnnClassifier: DetectorKind = {
       about: "classes to tell apart; with two, every label but 0 is the second",
       source: "normal or not",
     },
-    filters: {
-      default: 32,
-      least: 1,
-      most: 512,
-      about: "filters of each convolution",
-      source: "as cnn-forecaster",
-      search: [16, 32, 64],
-    },
-    kernel: {
-      default: 5,
-      least: 2,
-      most: 64,
-      about: "rows that the first convolution sees; the second sees three of its outputs",
-      source: "as cnn-forecaster",
-      search: [3, 5, 9],
-    },
+    ...convolutionHyperparameters,
   },
   blueprint({ channels, spec, tuned }) {
     const g = graph(spec.name);
-    const causal = (name: string, rows: number, from: string) =>
-      g.layer(
-        "Conv1D",
-        name,
-        {
-          filters: tuned.filters,
-          kernel_size: [rows],
-          padding: "causal",
-          activation: "relu",
-          use_bias: true,
-        },
-        from,
-      );
-    const features = causal(
-      "wide",
-      3,
-      causal("near", tuned.kernel!, g.input("rows", [spec.window, channels])),
-    );
+    const features = causalConvolutions(g, g.input("rows", [spec.window, channels]), tuned);
     return g.topology(
       g.layer("Dense", "classes", { units: tuned.classes, activation: "softmax", use_bias: true }, features),
     );

@@ -1,3 +1,4 @@
+import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { linearHyperparameters } from "./linear-part.ts";
@@ -13,40 +14,12 @@ export const cnnForecaster: DetectorKind = {
   normalized: true,
   hyperparameters: {
     ...linearHyperparameters,
-    filters: {
-      default: 32,
-      least: 1,
-      most: 512,
-      about: "filters of each convolution",
-      source: "Munir et al. 2019, section III",
-      search: [16, 32, 64],
-    },
-    kernel: {
-      default: 5,
-      least: 2,
-      most: 64,
-      about: "rows that the first convolution sees; the second sees three of its outputs",
-      source: "small kernels in two layers, as in Munir et al. 2019",
-      search: [3, 5, 9],
-    },
+    ...convolutionHyperparameters,
   },
   blueprint({ channels, spec, tuned }) {
     const g = graph(spec.name);
     const rows = g.input("rows", [spec.window, channels]);
-    const causal = (name: string, rows: number, from: string) =>
-      g.layer(
-        "Conv1D",
-        name,
-        {
-          filters: tuned.filters,
-          kernel_size: [rows],
-          padding: "causal",
-          activation: "relu",
-          use_bias: true,
-        },
-        from,
-      );
-    const features = causal("wide", 3, causal("near", tuned.kernel!, rows));
+    const features = causalConvolutions(g, rows, tuned);
     return g.topology(forecastHead(g, rows, features, channels));
   },
   open: openForecaster,

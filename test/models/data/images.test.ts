@@ -370,6 +370,6 @@ test("image folder - what is wrong is said", async () => {
     "BAD_INPUT wrong: holds pictures (y.png) and a folder of pictures (a); put all of them into folders",
   );
   expect(await sentenceOf(readImageFolder(join(root, "nowhere"), { size: SIZE }), root)).toBe(
-    "BAD_INPUT nowhere: can't be opened as a folder (ENOENT); check the path",
+    "BAD_INPUT nowhere: can't be opened (ENOENT); check the path",
   );
 });
