@@ -16,6 +16,7 @@ export const figureColumns: readonly FigureColumn[] = [
   { title: "AUROC", name: "auroc", digits: 3 },
   { title: "point F1", name: "pointF1", digits: 3 },
   { title: "event F1", name: "eventF1", digits: 3 },
+  { title: "composite F1", name: "compositeF1", digits: 3 },
   { title: "FPR", name: "falsePositiveRate", digits: 4 },
   { title: "false alarms/day", name: "falseAlarmsPerDay", digits: 2 },
   { title: "delay", name: "detectionDelay", digits: 1 },

@@ -108,6 +108,7 @@ const CHARTED: readonly { readonly name: FigureColumn["name"]; readonly digits: 
   { name: "vusPr", digits: 2 },
   { name: "auroc", digits: 2 },
   { name: "eventF1", digits: 2 },
+  { name: "compositeF1", digits: 2 },
   { name: "falsePositiveRate", digits: 3 },
 ];
 

@@ -3,7 +3,7 @@ import { createRandom } from "../engine/random.ts";
 import type { AlarmRule } from "../scoring/events.ts";
 import { type AlarmMetrics, alarmMetrics, alarmSpans, labelledEvents } from "./alarms.ts";
 import { type DelayMetrics, delayMetrics } from "./delay.ts";
-import { type FixedMetrics, fixedThresholdMetrics } from "./fixed.ts";
+import { type FixedMetrics, fixedThresholdMetrics, harmonicMean } from "./fixed.ts";
 import { aucPr, auroc, type Scores } from "./ranking.ts";
 import { type HitRates, hitRates } from "./root-cause.ts";
 import { type Vus, type VusOptions, volumeUnderSurface } from "./vus.ts";
@@ -14,6 +14,11 @@ export interface Evaluation extends FixedMetrics, AlarmMetrics, DelayMetrics, Vu
   readonly anomalousShare: number;
   readonly auroc: number;
   readonly aucPr: number;
+  /**
+   * Harmonic mean of event recall and the precision of rows at the fixed threshold: unlike event F1, an alarm without end does not get a high one. Source: Garg
+   * et al. 2021, arXiv 2109.11428, the composite F-score.
+   */
+  readonly compositeF1: number;
 }
 
 export interface EvaluateOptions {
@@ -46,14 +51,17 @@ export function evaluateScores({
   explained,
 }: EvaluateOptions): Evaluation {
   const alarms = alarmSpans(scores, rule);
+  const rows = fixedThresholdMetrics(scores, labels, rule.threshold);
+  const events = alarmMetrics(alarms, labels, rateHz);
   return {
     rows: labels.length,
     anomalousShare: share(labels),
     auroc: auroc(scores, labels),
     aucPr: aucPr(scores, labels),
-    ...fixedThresholdMetrics(scores, labels, rule.threshold),
+    ...rows,
     ...volumeUnderSurface(scores, labels, vus),
-    ...alarmMetrics(alarms, labels, rateHz),
+    ...events,
+    compositeF1: harmonicMean(rows.precision, Number.isNaN(events.eventRecall) ? 0 : events.eventRecall),
     ...delayMetrics(alarms, labelledEvents(labels), rateHz),
     ...hitRates(explained?.contributions ?? NOTHING, explained?.channels ?? 1, explained?.events ?? []),
   };
@@ -74,10 +82,20 @@ export interface TableMetrics {
   /** Mean over the found events, in rows. */
   readonly detectionDelay: number | null;
   readonly hitRate100: number | null;
+  readonly compositeF1: number | null;
 }
 
 export function tableMetrics(evaluation: Evaluation): TableMetrics {
-  const { vusPr, aucPr, auroc, f1: pointF1, eventF1, falsePositiveRate, falseAlarmsPerDay } = evaluation;
+  const {
+    vusPr,
+    aucPr,
+    auroc,
+    f1: pointF1,
+    eventF1,
+    compositeF1,
+    falsePositiveRate,
+    falseAlarmsPerDay,
+  } = evaluation;
   const { detectionDelay, hitRate100 } = evaluation;
   const numbers = {
     vusPr,
@@ -89,6 +107,7 @@ export function tableMetrics(evaluation: Evaluation): TableMetrics {
     falseAlarmsPerDay,
     detectionDelay,
     hitRate100,
+    compositeF1,
   };
   const entries = Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]);
   return Object.fromEntries(entries) as TableMetrics;

@@ -67,7 +67,14 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     ...figures,
     ...(kind === "series"
       ? {}
-      : { vusPr: null, eventF1: null, falseAlarmsPerDay: null, detectionDelay: null, hitRate100: null }),
+      : {
+          vusPr: null,
+          eventF1: null,
+          compositeF1: null,
+          falseAlarmsPerDay: null,
+          detectionDelay: null,
+          hitRate100: null,
+        }),
     vusRoc: inTime("vusRoc"),
     pointPrecision: known("precision"),
     pointRecall: known("recall"),
@@ -88,6 +95,7 @@ const FIGURES = [
   "auroc",
   "pointF1",
   "eventF1",
+  "compositeF1",
   "falsePositiveRate",
   "falseAlarmsPerDay",
   "detectionDelay",

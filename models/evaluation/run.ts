@@ -30,7 +30,7 @@ export interface RunOptions {
   readonly onProgress?: (done: { readonly arm: Arm; readonly trained: number; readonly of: number }) => void;
   /** The scores behind a line, for plots; the buffers are the receiver's. */
   readonly onScores?: (scored: Scored) => void;
-  /** A device that is too short for this detector; without it, the first one ends the run with the error. */
+  /** A device that is too short for this detector, or that no threshold can be set for; without it, the first one ends the run with the error. */
   readonly onLeftOut?: (device: string, error: FleetError) => void;
 }
 
@@ -130,10 +130,19 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         const own = weights[d];
         if (!judged || !own) continue;
         detector.setWeights(own);
-        const calibration = detector.calibrate(train, {
-          ...alarm,
-          rateHz: data.test.rateHz ?? set.rateHz ?? alarm.rateHz,
-        });
+        const rateHz = data.test.rateHz ?? set.rateHz ?? alarm.rateHz;
+        let calibration: Calibration;
+        try {
+          calibration = detector.calibrate(train, { ...alarm, rateHz });
+        } catch (error) {
+          // One device without usable held-back rows does not cost the others their lines.
+          if (!options.onLeftOut || !(error instanceof FleetError)) throw error;
+          options.onLeftOut(
+            device,
+            new FleetError(error.code, `${device}: ${error.message}`, { cause: error }),
+          );
+          continue;
+        }
         const { threshold, sigma, scalerMean, scalerSigma, levels } = calibration;
         const sharing = {
           weights: own,

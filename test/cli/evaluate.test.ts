@@ -56,7 +56,7 @@ describe.skipIf(!isBuilt)("starling evaluate", () => {
       "pointF1",
       "eventF1",
     ];
-    keys.push("falsePositiveRate", "falseAlarmsPerDay", "detectionDelay", "hitRate100");
+    keys.push("falsePositiveRate", "falseAlarmsPerDay", "detectionDelay", "hitRate100", "compositeF1");
     expect(Object.keys(rows[0]).slice(0, keys.length)).toEqual(keys);
     const of = (like: object) =>
       rows.filter((row: Record<string, unknown>) => Object.entries(like).every(([k, v]) => row[k] === v));
@@ -68,6 +68,10 @@ describe.skipIf(!isBuilt)("starling evaluate", () => {
       auroc: 0.5,
       falsePositiveRate: 1,
     });
+    // One alarm without end finds every event, and is worth no more than the anomalous share of its rows.
+    const always = of({ detector: "always-alarm", device: "pump-01", seed: 1 })[0];
+    expect(always.compositeF1).toBeCloseTo((2 * always.pointPrecision) / (1 + always.pointPrecision), 12);
+    expect(always.eventF1).toBe(1);
     expect(of({ ...local, seed: 2, device: "pump-01" })[0].auroc).not.toBe(a.auroc);
 
     const line = summary.find(
