@@ -1,3 +1,4 @@
+import { blueprintFor, checkFleetSpec } from "../models/detectors/catalog.ts";
 import type { Statistics } from "../protocol/messages.ts";
 import type { TaskSpec } from "../protocol/task.ts";
 import { commonChannels, loadFixed, makeFirstVersion, saveFixed } from "./first-version.ts";
@@ -31,9 +32,10 @@ export interface Preparation {
   answer(device: string, statistics: Statistics): void;
 }
 
-/** Throws BAD_INPUT where the task was begun with another detector. */
+/** Throws BAD_INPUT where the task's detector can't be, or the task was begun with another one. */
 export async function openPreparation(options: PreparationOptions): Promise<Preparation> {
   const { task, journal, registry, fleet, messenger, log, now } = options;
+  await checkFleetSpec(task.detector);
   let fixed = await loadFixed(journal, task);
   let gathering: Gathering | undefined;
 
@@ -61,6 +63,8 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     const channels = fixed?.channels ?? commonChannels(births);
     const ready = fleet.online(channels);
     if (ready.length < task.minDevices) return false;
+    // Before the task is bound to it: a detector that can't take these channels must not stay with the task.
+    await blueprintFor(task.detector, channels);
     fixed = await saveFixed(journal, task, channels);
     for (const device of fleet.online()) refuseOthers(device);
     if (task.detector.scaling === "local") return true;

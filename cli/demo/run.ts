@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkFleetSpec } from "../../models/detectors/catalog.ts";
 import { FleetError } from "../../protocol/errors.ts";
+import { DetectorSpec } from "../../protocol/task.ts";
 import { connectApi } from "../api.ts";
 import type { Terminal } from "../command.ts";
 import { exitCodes } from "../program.ts";
@@ -48,6 +50,7 @@ interface Stage extends Site {
 
 async function demo(stage: Stage): Promise<number> {
   const { options, terminal, folder, children, opened, startedMs } = stage;
+  await checkFleetSpec(DetectorSpec.parse({ name: options.detector }));
   const plan = await makePlan({ ...options, folder: join(folder, "data") });
   const count = plan.devices.length;
   const screen = await openScreen(

@@ -39,7 +39,7 @@ export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<str
   const known = kind.hyperparameters;
   const tuned = Object.fromEntries(Object.entries(known).map(([key, { default: value }]) => [key, value]));
   for (const [key, value] of Object.entries(spec.options)) {
-    const limits = known[key];
+    const limits = Object.hasOwn(known, key) ? known[key] : undefined;
     if (!limits) {
       const names = Object.keys(known).join(", ") || "none";
       throw new FleetError("BAD_INPUT", `${spec.name} has no hyperparameter "${key}"; it has ${names}`);
@@ -57,13 +57,36 @@ export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<str
   return tuned;
 }
 
-/** What the first version of a task carries beside the weights. */
-export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
+/** The kind of a spec. Throws BAD_INPUT for hyperparameters or a topology that the kind can't have, and for one that it must have. */
+export async function checkSpec(spec: DetectorSpec): Promise<DetectorKind> {
   const kind = await kindOf(spec.name);
-  if (spec.topology !== undefined && spec.name !== "layers-model")
+  const isOwn = spec.name === "layers-model";
+  if (spec.topology !== undefined && !isOwn)
     throw new FleetError(
       "BAD_INPUT",
       `${spec.name} makes its own network; a topology goes with the detector layers-model`,
     );
+  if (spec.topology === undefined && isOwn)
+    throw new FleetError(
+      "BAD_INPUT",
+      "layers-model needs a network: give the task a topology, the LayersModel JSON of a network",
+    );
+  tunedOptions(kind, spec);
+  return kind;
+}
+
+/** As `checkSpec`, for a fleet, whose devices have rows and no labels. */
+export async function checkFleetSpec(spec: DetectorSpec): Promise<void> {
+  const { supervised } = await checkSpec(spec);
+  if (supervised)
+    throw new FleetError(
+      "BAD_INPUT",
+      `${spec.name} learns from labels, which the rows of a fleet's devices do not have; take a detector without`,
+    );
+}
+
+/** What the first version of a task carries beside the weights. */
+export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
+  const kind = await checkSpec(spec);
   return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
 }

@@ -25,13 +25,8 @@ export const layersModel: DetectorKind = {
     },
   },
   blueprint({ spec }) {
-    if (spec.topology === undefined)
-      throw new FleetError(
-        "BAD_INPUT",
-        "layers-model needs a network: give the task a topology, the LayersModel JSON of a network",
-      );
     try {
-      return JSON.parse(spec.topology);
+      return JSON.parse(spec.topology!);
     } catch (cause) {
       throw new FleetError(
         "BAD_INPUT",

@@ -97,6 +97,10 @@ describe.skipIf(!isBuilt)("starling", () => {
       ["demo", "--detector", "magic"],
       `--detector is "magic", but must be ${detectorNames.slice(0, -1).join(", ")} or ${detectorNames.at(-1)}`,
     ],
+    [
+      ["demo", "--detector", "layers-model"],
+      "layers-model needs a network: give the task a topology, the LayersModel JSON of a network",
+    ],
     [["demo", "--data", "/none"], "/none: can't be opened (ENOENT); check the path"],
     [["demo", "--rate", "1"], "--rate is for --data: the built-in plant has its own, so leave it out"],
     [["datasets", "show", "smdd"], 'there is no data set "smdd": did you mean "smd"?'],

@@ -290,6 +290,18 @@ describe("coordinator", () => {
     });
   });
 
+  it("a task whose detector can't be is refused at the start, in one sentence", async () => {
+    house = await testCoordinator(smallTask({ minDevices: 1 }));
+    const refused = async (detector: Parameters<typeof smallTask>[0]["detector"], why: RegExp) =>
+      expect(house!.restart({ task: smallTask({ detector }) })).rejects.toThrow(why);
+    await refused({ options: { filterz: 3 } }, /no hyperparameter "filterz"; it has .*units/);
+    await refused({ options: { constructor: 3 } }, /no hyperparameter "constructor"/);
+    await refused({ options: { units: 0 } }, /units of gru-forecaster is 0; give a whole number from 1/);
+    await refused({ name: "layers-model", options: {} }, /layers-model needs a network/);
+    await refused({ name: "cnn-classifier", options: {} }, /cnn-classifier learns from labels/);
+    await house.restart();
+  });
+
   it("a task whose detector changed is refused with what to do", async () => {
     house = await testCoordinator(smallTask({ minDevices: 1 }));
     await join3(["a"]);
