@@ -28,21 +28,22 @@ export function projectionSums(
   { channels }: EstimatorOptions,
   mapOf: (covariance: Float64Array) => { readonly map: Float64Array; readonly offset: number },
 ): Sums<Projection> {
-  const { size, layout, prior, add, mean } = products(channels);
-  const v = new Float64Array(size);
+  const sums = products(channels);
+  const v = new Float64Array(sums.size);
   v[0] = 1;
   const residual = new Float32Array(channels);
   return {
-    layout,
-    prior,
+    layout: sums.layout,
+    prior: sums.prior,
     residuals: channels,
     before: 0,
-    add(values, at, sums) {
+    add(values, at, total) {
       for (let c = 0; c < channels; c++) v[c + 1] = values[at + c]!;
-      add(v, sums);
+      sums.add(v, total);
     },
+    flush: sums.flush,
     solve(means) {
-      const { mu, covariance } = meanAndCovariance({ size, layout, prior, add, mean }, means);
+      const { mu, covariance } = meanAndCovariance(sums, means);
       return { mu, ...mapOf(covariance) };
     },
     loss(learned, values, at) {

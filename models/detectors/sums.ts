@@ -14,6 +14,8 @@ export interface Sums<Learned> {
   readonly before: number;
   /** Adds the terms of one sample to the sums. at: where its row begins in values (rows, channels). */
   add(values: Float32Array, at: number, sums: Float64Array): void;
+  /** After the last: adds what `add` may have put aside. */
+  flush?(sums: Float64Array): void;
   solve(means: Float64Array): Learned;
   loss(learned: Learned, values: Float32Array, at: number): number;
   stream(learned: Learned): ResidualStream;
@@ -39,6 +41,8 @@ export function openBySums<Learned>(
 ): Estimator & {
   /** What follows from the present sums. */
   learned(): Learned;
+  /** The array becomes that of these parts: `train` without its loss. */
+  observe(parts: readonly ScaledPart[], signal?: AbortSignal): Promise<void>;
 } {
   const { channels } = Blueprint.parse(options.blueprint);
   if (channels !== options.channels) {
@@ -65,27 +69,17 @@ export function openBySums<Learned>(
     // 0 / 0 where nothing counts.
     return sum / samples(parts);
   };
-  return {
-    learned: solved,
-    layout: sums.layout,
-    weights: () => weights.slice(),
-    setWeights(flat) {
-      if (flat.length !== size)
-        throw new FleetError("BAD_SHAPE", `${flat.length} weights given, this detector has ${size}`);
-      weights = flat.slice();
-      learned = undefined;
-    },
-    samples,
-    async train(parts, { training, signal, onEpoch }) {
-      const count = samples(parts);
-      if (count === 0) {
-        throw new FleetError(
-          "UNAVAILABLE",
-          `no stretch of data is longer than the ${sums.before} rows that a sample looks back: the device must collect more`,
-        );
-      }
-      const total = new Float64Array(size);
-      let start = performance.now();
+  const observe = async (parts: readonly ScaledPart[], signal?: AbortSignal) => {
+    const count = samples(parts);
+    if (count === 0) {
+      throw new FleetError(
+        "UNAVAILABLE",
+        `no stretch of data is longer than the ${sums.before} rows that a sample looks back: the device must collect more`,
+      );
+    }
+    const total = new Float64Array(size);
+    let start = performance.now();
+    try {
       for (const part of parts) {
         for (let i = part.to - samplesOf(part); i < part.to; i++) {
           sums.add(part.values, i * part.channels, total);
@@ -96,8 +90,27 @@ export function openBySums<Learned>(
           start = performance.now();
         }
       }
-      weights = Float32Array.from(total, (sum) => sum / count);
+    } finally {
+      // Nothing of an aborted training may be left for the next one.
+      sums.flush?.(total);
+    }
+    weights = Float32Array.from(total, (sum) => sum / count);
+    learned = undefined;
+  };
+  return {
+    learned: solved,
+    observe,
+    layout: sums.layout,
+    weights: () => weights.slice(),
+    setWeights(flat) {
+      if (flat.length !== size)
+        throw new FleetError("BAD_SHAPE", `${flat.length} weights given, this detector has ${size}`);
+      weights = flat.slice();
       learned = undefined;
+    },
+    samples,
+    async train(parts, { training, signal, onEpoch }) {
+      await observe(parts, signal);
       const after = loss(parts);
       onEpoch?.({ epoch: training.epochs - 1, loss: after });
       return after;

@@ -71,6 +71,7 @@ function regressionSums(channels: number, lags: number, ridge: number): Sums<Reg
       }
       sums.add(v, total);
     },
+    flush: sums.flush,
     solve: (means) => ({ coefficients: regress(sums, means, { channels, inputs, ridge }) }),
     loss({ coefficients }, values, at) {
       for (let lag = 1; lag <= lags; lag++) {

@@ -296,6 +296,12 @@ describe("detectors that learn by sums", () => {
     await expect(wide.train([long], { training, seed: 1, signal })).rejects.toMatchObject({
       code: "ABORTED",
     });
+    // What was put aside when it was aborted does not come into the next training.
+    const few = part(mixed(501, 120, 2), 120);
+    await wide.train([few], { training, seed: 1 });
+    const fresh = await open("mahalanobis", 120);
+    await fresh.train([few], { training, seed: 1 });
+    expect(wide.weights()).toEqual(fresh.weights());
   });
 
   it("the loss goes down on data that was not trained on, in the pipeline too", async () => {
