@@ -105,7 +105,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   const header = decode(FrameHeader, bytes.subarray(prefixBytes, prefixBytes + headLength), {
     maxBytes: headerBytes,
   });
-  const body = bytes.slice(align4(prefixBytes + headLength));
+  // A copy: float32 needs an aligned start, and the slice of a Buffer would be a view.
+  const body = new Uint8Array(bytes.subarray(align4(prefixBytes + headLength)));
   const expected = layoutSize(header.layout) * 4;
   if (body.length !== expected) {
     throw new FleetError(

@@ -29,6 +29,16 @@ describe("weight frame", () => {
     );
   });
 
+  it("comes back from a Buffer that begins anywhere in memory", () => {
+    const weights = Float32Array.of(1, -2, 3);
+    const frame = update([{ name: "w", shape: [3] }], weights);
+    for (let offset = 0; offset < 4; offset++) {
+      const place = Buffer.alloc(frame.length + offset);
+      place.set(frame, offset);
+      expect(decodeFrame(place.subarray(offset)).weights).toEqual(weights);
+    }
+  });
+
   it("any single changed byte is refused by a FleetError", () => {
     const weights = Float32Array.from({ length: 12 }, (_, i) => i / 7);
     const frame = update([{ name: "gru/kernel", shape: [3, 4] }], weights);
