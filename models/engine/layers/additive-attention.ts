@@ -1,21 +1,15 @@
 import { z } from "zod";
-import { FleetError } from "../../../protocol/errors.ts";
 import type { Address } from "../../kernels/load.ts";
 import { initializer } from "../initializers.ts";
-import { attentionInputs } from "./attention-inputs.ts";
-import { common, ignored, parseConfig } from "./config.ts";
+import { comparableInputs, scoreOptions } from "./attention-inputs.ts";
+import { common, parseConfig } from "./config.ts";
 import { dotProduct } from "./dot-product.ts";
 import type { LayerKind } from "./layer.ts";
 
 const Config = () =>
   z.strictObject({
     ...common,
-    use_scale: z.boolean().nullish(),
-    /** Share of the weights that are left out while training; what is left is scaled up. */
-    dropout: z.number().min(0).lt(1).nullish(),
-    /** Before Keras 2.10; since then an argument of the call. */
-    causal: z.boolean().nullish(),
-    seed: ignored,
+    ...scoreOptions(),
   });
 
 /**
@@ -24,13 +18,8 @@ const Config = () =>
  */
 export const additiveAttention: LayerKind = (layer) => {
   const config = parseConfig(Config, layer);
-  const { T, S, channels, key: keyInput, causal: causalCall } = attentionInputs(layer);
-  const [K, V, keyChannels] = channels;
-  if (keyChannels !== K)
-    throw new FleetError(
-      "BAD_INPUT",
-      `layer "${layer.name}" (${layer.className}): queries have ${K} channels, keys ${keyChannels}; they need as many`,
-    );
+  const { T, S, channels, key: keyInput, causal: causalCall } = comparableInputs(layer);
+  const [K, V] = channels;
   return {
     name: layer.name,
     className: layer.className,

@@ -17,6 +17,16 @@ const Call = () =>
     training: ignored,
   });
 
+/** Options of Attention and AdditiveAttention alike. */
+export const scoreOptions = () => ({
+  use_scale: z.boolean().nullish(),
+  /** Share of the weights that are left out while training; what is left is scaled up. */
+  dropout: z.number().min(0).lt(1).nullish(),
+  /** Before Keras 2.10; since then an argument of the call. */
+  causal: z.boolean().nullish(),
+  seed: ignored,
+});
+
 export interface AttentionInputs {
   /** Queries. */
   readonly T: number;
@@ -57,4 +67,16 @@ export function attentionInputs(layer: LayerConfig): AttentionInputs {
     key,
     causal: call.use_causal_mask ?? false,
   };
+}
+
+/** The same, where queries are compared with keys as they are. Throws BAD_INPUT where they have not as many channels. */
+export function comparableInputs(layer: LayerConfig): AttentionInputs {
+  const inputs = attentionInputs(layer);
+  const [query, , key] = inputs.channels;
+  if (key !== query)
+    throw new FleetError(
+      "BAD_INPUT",
+      `layer "${layer.name}" (${layer.className}): queries have ${query} channels, keys ${key}; they need as many`,
+    );
+  return inputs;
 }
