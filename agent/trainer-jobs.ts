@@ -39,7 +39,12 @@ async function work(job: Job): Promise<JobAnswer> {
     if (job.kind === "calibrate")
       return { kind: "calibrated", id, calibration: detector.calibrate(recent, job) };
     const began = performance.now();
-    const { samples, loss, heldBackLoss } = await detector.train(recent, { training: job.training, seed });
+    const { samples, loss, heldBackLoss } = await detector.train(recent, {
+      training: job.training,
+      // What was handed over is nobody else's any more; shared memory is read by the scorer, too.
+      overwrite: !(recent.values.buffer instanceof SharedArrayBuffer),
+      seed,
+    });
     const trainMs = Math.round(performance.now() - began);
     return { kind: "trained", id, weights: detector.weights().slice(), samples, loss, heldBackLoss, trainMs };
   } finally {

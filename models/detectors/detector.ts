@@ -45,6 +45,8 @@ export interface TrainOptions {
   readonly training: TrainingSpec;
   /** The result is for this device alone and not for an average. */
   readonly personal?: boolean;
+  /** The values of the data are no longer needed: they are scaled in place, which spares a copy of them. */
+  readonly overwrite?: boolean;
   readonly seed: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: {

@@ -94,14 +94,14 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const statistics = federated ?? seriesStatistics(series, train);
     return fitScaler(statistics, { clip: spec.clip, sigmaFloor: spec.sigmaFloor });
   };
-  const scaled = (cut: Cut) => {
+  const scaled = (cut: Cut, overwrite = false) => {
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
-    const values = inTime
-      ? scaleSeries(clipped, series.values, { fill: true })
-      : scaledAlone(clipped, series);
-    const part = (range: RowRange): ScaledPart => ({ ...series, values, ...range });
+    const out = overwrite ? series.values : new Float32Array(series.values.length);
+    if (inTime) scaleSeries(clipped, series.values, { out, fill: true });
+    else scaleAlone(clipped, series, out);
+    const part = (range: RowRange): ScaledPart => ({ ...series, values: out, ...range });
     return { train: part(train), heldBack: part(heldBack) };
   };
 
@@ -112,8 +112,8 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     layout: estimator.layout,
     weights: () => estimator.weights(),
     setWeights: (flat) => estimator.setWeights(flat),
-    async train(data, { training, personal, seed, signal, onProgress }: TrainOptions) {
-      const parts = split(data).map(scaled);
+    async train(data, { training, personal, overwrite, seed, signal, onProgress }: TrainOptions) {
+      const parts = split(data).map((cut) => scaled(cut, overwrite));
       const train = parts.map((part) => part.train);
       const heldBackLoss = estimator.loss(parts.map(({ heldBack }) => heldBack));
       const { epochs } = training;
@@ -214,14 +214,12 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
 }
 
 /** What is missing is the mean of its channel, or 0 of a picture, and not what another row had. */
-function scaledAlone(scaler: Scaler, { values, rows, channels }: Recent): Float32Array {
+function scaleAlone(scaler: Scaler, { values, rows, channels }: Recent, out: Float32Array): void {
   const scale = rowScaler(scaler);
-  const out = new Float32Array(values.length);
   for (let at = 0; at < rows * channels; at += channels) {
     scale.last.fill(0);
     scale.scaleRow(values.subarray(at, at + channels), out.subarray(at, at + channels));
   }
-  return out;
 }
 
 interface Cut {

@@ -367,6 +367,27 @@ describe.skipIf(!isBuilt)("rounds", () => {
     expect(box.log.lines.filter((line) => line.includes("trained for round")).length).toBe(1);
   });
 
+  it("leaves recorded data as they are when it trains on them: the next version is calibrated on the same rows", async () => {
+    const one = await makeVersion(1);
+    // Far from z-scores, which is what would be left if they were scaled in place.
+    const far = (rows: number[][]) => rows.map((row) => row.map((x) => 1000 + 50 * x));
+    const history = await box.csv("history.csv", far(waves(600)));
+    const file = await box.csv("live.csv", far(faulty(400, 200, 240)));
+    const source = { kind: "replay", file, history, speed: 0, hold: true } as const;
+    const agent = await box.start(coordinator, { source });
+    await coordinator.want(one);
+    await installed(one);
+    await coordinator.invite(one);
+    await until(() => coordinator.updates[0], "the update");
+    const two = await makeVersion(2);
+    await coordinator.want(two);
+    await installed(two);
+    await coordinator.want(two, { phase: "serving" });
+    await agent.ended;
+    expect(coordinator.alerts[0]!.row).toBeGreaterThanOrEqual(200);
+    expect(coordinator.alerts[0]!.row).toBeLessThan(206);
+  });
+
   it("sends what is missing after a power cut with half of the chunks acknowledged, under the same id", async () => {
     const version = await makeVersion(1);
     const source = await held();
