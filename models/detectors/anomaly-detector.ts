@@ -3,6 +3,7 @@ import { sameLayout } from "../../protocol/frame.ts";
 import { tailProbability } from "../scoring/tail.ts";
 import { topChannels } from "../scoring/top-channels.ts";
 import { type DetectorName, kindOf, tunedOptions } from "./catalog.ts";
+import { checkLearning } from "./check-learning.ts";
 import { type DetectedEvent, detectEvents, type NamedShare, namedShares } from "./detect-events.ts";
 import { damaged, decodeDetector, encodeDetector } from "./detector-file.ts";
 import {
@@ -109,7 +110,10 @@ export async function createDetector(
 ): Promise<AnomalyDetector> {
   const known = knownDetector(name);
   const settings = detectorSettings(options);
-  tunedOptions(await kindOf(known), specsOf(known, settings).spec);
+  const kind = await kindOf(known);
+  const { spec, training } = specsOf(known, settings);
+  tunedOptions(kind, spec);
+  checkLearning(known, kind, { training, pretext: settings.pretrain?.objective });
   return face(known, settings);
 }
 

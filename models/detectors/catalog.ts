@@ -1,5 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { type DetectorSpec, detectorNames } from "../../protocol/task.ts";
+import { type DetectorSpec, detectorNames, type Pretext } from "../../protocol/task.ts";
 import type { DetectorKind } from "./kind.ts";
 
 export type DetectorName = (typeof detectorNames)[number];
@@ -85,8 +85,12 @@ export async function checkFleetSpec(spec: DetectorSpec): Promise<void> {
     );
 }
 
-/** What the first version of a task carries beside the weights. */
-export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
+/** What the first version of a task carries beside the weights; `pretext`: what the task pretrains by. */
+export async function blueprintFor(
+  spec: DetectorSpec,
+  channels: number,
+  pretext?: Pretext,
+): Promise<unknown> {
   const kind = await checkSpec(spec);
-  return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
+  return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec), pretext });
 }

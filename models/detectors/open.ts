@@ -124,7 +124,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         ...(signal === undefined ? {} : { signal }),
         onEpoch: ({ epoch, loss }) => onProgress?.({ epoch, epochs, loss }),
       });
-      return { samples: estimator.samples(train), loss, heldBackLoss };
+      return { samples: estimator.samples(train, training.pretext), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
     calibrate(recent, alarm: AlarmLevel): Calibration {
