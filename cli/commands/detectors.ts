@@ -57,6 +57,9 @@ interface DetectorView {
   readonly channels: number;
   /** null where it can't be made for so many channels. */
   readonly parameters: number | null;
+  /** Of a task's `training.augment`, and of its `pretrain`. */
+  readonly augments: readonly string[];
+  readonly pretexts: readonly string[];
   readonly hyperparameters: Readonly<Record<string, Hyperparameter>>;
 }
 
@@ -67,8 +70,10 @@ async function view(name: (typeof detectorNames)[number], wanted: number | undef
   const kind = await kindOf(name);
   const channels = wanted ?? (kind.input === "images" ? CHANNELS.images : CHANNELS.series);
   const { title, about, input, learns, hyperparameters, supervised = false } = kind;
+  const { augments = [], pretexts = [] } = kind;
   const parameters = await countParameters(name, channels).catch(() => null);
-  return { name, title, about, input, learns, supervised, channels, parameters, hyperparameters };
+  const learning = { learns, supervised, augments, pretexts };
+  return { name, title, about, input, ...learning, channels, parameters, hyperparameters };
 }
 
 async function countParameters(name: (typeof detectorNames)[number], channels: number): Promise<number> {
@@ -102,11 +107,13 @@ function listText(detectors: readonly DetectorView[]): string {
 }
 
 function oneText({ name, title, about, ...rest }: DetectorView): string {
-  const { input, learns, supervised, parameters, channels, hyperparameters } = rest;
+  const { input, learns, supervised, augments, pretexts, parameters, channels, hyperparameters } = rest;
   const entries = Object.entries(hyperparameters);
   const facts = [
     ["takes", input],
     ["learns", `${learns}${supervised ? ", from labels" : ""}`],
+    ...(augments.length > 0 ? [["augment", augments.join(", ")]] : []),
+    ...(pretexts.length > 0 ? [["pretrain", pretexts.join(", ")]] : []),
     [
       "size",
       parameters === null ? "-" : `${parameters.toLocaleString("en")} parameters at ${channels} channels`,

@@ -1,6 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
-import { type Change, changeFor } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";

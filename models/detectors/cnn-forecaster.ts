@@ -1,4 +1,4 @@
-import { seriesAugments } from "./augmentation.ts";
+import { seriesAugments } from "./augment/names.ts";
 import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";

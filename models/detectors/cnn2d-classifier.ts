@@ -1,6 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import { aloneStream } from "./alone-stream.ts";
-import { type Change, changeFor } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { compileImageNetwork, imageFeatures } from "./image-network.ts";
 import { imageShapeOf, imageShapeOptions } from "./image-shape.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";

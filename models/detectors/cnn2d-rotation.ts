@@ -1,6 +1,7 @@
 import type { FitOptions } from "../engine/fit-options.ts";
 import { aloneStream } from "./alone-stream.ts";
-import { type Change, changeFor } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { compileImageNetwork, imageFeatures } from "./image-network.ts";
 import { imageShapeOptions, squareOf } from "./image-shape.ts";
 import { type Transform, transformer, turnsAndShifts } from "./image-transforms.ts";

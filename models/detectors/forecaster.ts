@@ -1,5 +1,6 @@
 import type { Model } from "../engine/compile.ts";
-import { type Change, changeFor } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { withLinearPart } from "./linear-part.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";

@@ -1,6 +1,6 @@
 import type { Layout } from "../../protocol/frame.ts";
 import type { DetectorSpec, Pretext, RoundTraining } from "../../protocol/task.ts";
-import type { AugmentName } from "./augmentation.ts";
+import type { AugmentName } from "./augment/names.ts";
 
 /** A number that a kind of detector can be tuned by. */
 export interface Hyperparameter {

@@ -1,6 +1,8 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
-import { type Change, changeFor, seriesAugments } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
+import { seriesAugments } from "./augment/names.ts";
+import { changeFor } from "./augmentation.ts";
 import { forecaster } from "./forecaster.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";

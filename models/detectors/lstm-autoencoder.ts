@@ -1,4 +1,4 @@
-import { seriesAugments } from "./augmentation.ts";
+import { seriesAugments } from "./augment/names.ts";
 import type { DetectorKind } from "./kind.ts";
 import { openReconstruction } from "./reconstruction.ts";
 import { aboutMean, centred, graph } from "./topology.ts";

@@ -1,4 +1,4 @@
-import { seriesAugments } from "./augmentation.ts";
+import { seriesAugments } from "./augment/names.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { linearHyperparameters } from "./linear-part.ts";

@@ -1,6 +1,6 @@
 import { createRandom } from "../engine/random.ts";
 import type { Samples } from "../engine/samples.ts";
-import type { Change } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
 import type { TransformImage } from "./image-transforms.ts";
 import type { ScaledPart } from "./kind.ts";
 import { rowsOf } from "./row-samples.ts";

@@ -1,6 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Samples } from "../engine/samples.ts";
-import type { Change } from "./augmentation.ts";
+import type { Change } from "./augment/change.ts";
 import type { ScaledPart } from "./kind.ts";
 import { joined } from "./network.ts";
 

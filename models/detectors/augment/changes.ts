@@ -1,6 +1,6 @@
 import type { AugmentSpec } from "../../../protocol/task.ts";
 import type { Random } from "../../engine/random.ts";
-import type { Change, Changed, ChangeOptions } from "../augmentation.ts";
+import type { Change, Changed, ChangeOptions } from "./change.ts";
 import { cutout } from "./cutout.ts";
 import { jitter } from "./jitter.ts";
 import { type MaskingOptions, masking } from "./masking.ts";

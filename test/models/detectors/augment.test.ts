@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { ChangeOptions } from "../../../models/detectors/augment/change.ts";
 import { openChanges } from "../../../models/detectors/augment/changes.ts";
 import { cutout } from "../../../models/detectors/augment/cutout.ts";
 import { jitter } from "../../../models/detectors/augment/jitter.ts";
@@ -8,7 +9,6 @@ import { mixup } from "../../../models/detectors/augment/mixup.ts";
 import { permutation } from "../../../models/detectors/augment/permutation.ts";
 import { scaling } from "../../../models/detectors/augment/scaling.ts";
 import { timeWarp } from "../../../models/detectors/augment/time-warp.ts";
-import type { ChangeOptions } from "../../../models/detectors/augmentation.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import type { AugmentSpec } from "../../../protocol/task.ts";
 

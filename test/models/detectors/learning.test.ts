@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createDetector } from "../../../models/detectors/anomaly-detector.ts";
-import { seriesAugments } from "../../../models/detectors/augmentation.ts";
+import { seriesAugments } from "../../../models/detectors/augment/names.ts";
 import { blueprintFor, type DetectorName, detectorNames, kindOf } from "../../../models/detectors/catalog.ts";
 import { checkLearning } from "../../../models/detectors/check-learning.ts";
 import { UNLABELLED } from "../../../models/detectors/cnn2d-classifier.ts";
