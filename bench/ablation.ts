@@ -9,7 +9,7 @@ import type { Recent } from "../models/detectors/detector.ts";
 import { openDetector } from "../models/detectors/open.ts";
 import { trainArms } from "../models/evaluation/arms.ts";
 import { classMetrics } from "../models/evaluation/classes.ts";
-import { run } from "../models/evaluation/run.ts";
+import { baselines, run } from "../models/evaluation/run.ts";
 import { AlarmSpec, type AugmentSpec, DetectorSpec, type Pretext, TrainingSpec } from "../protocol/task.ts";
 import { bench, type Stage } from "./bench.ts";
 
@@ -82,7 +82,7 @@ export const ablationBench = bench({
     { key: "seeds", flag: "--seeds <n>", description: "how many seeds (default 3)" },
     { key: "rounds", flag: "--rounds <n>", description: "rounds in all (default 6)" },
   ],
-  examples: [{ command: "npm run bench -- ablation --json", what: "all of it, some ten minutes" }],
+  examples: [{ command: "npm run bench -- ablation --json", what: "all of it, some fifteen minutes" }],
   async run({ data, sets, seeds, rounds }, stage) {
     const rows: Row[] = [];
     const all = Array.from({ length: seeds }, (_, i) => i + 1);
@@ -95,6 +95,8 @@ export const ablationBench = bench({
     return { value: { seeds: all, rounds, rows, summary }, text: table(columns, summary) };
   },
 });
+
+const vus = { window: 20, thresholds: 100 };
 
 interface Plan {
   readonly seeds: readonly number[];
@@ -132,12 +134,19 @@ async function seriesRows(
           rounds,
           arms: ["fedavg"],
           seed,
-          vus: { window: 20, thresholds: 100 },
+          vus,
           signal: stage.signal,
         });
         const { vusPr = null, auroc = null } = lines.find(({ device }) => device === "macro")!.evaluation;
         rows.push({ data: name, detector, variant: variant.name, seed, vusPr, auroc, accuracy: null });
       }
+    }
+  }
+  for (const seed of seeds) {
+    for (const { detector, device, evaluation } of await baselines({ set, seed, vus })) {
+      const { vusPr = null, auroc = null } = evaluation;
+      if (device === "macro")
+        rows.push({ data: name, detector, variant: "-", seed, vusPr, auroc, accuracy: null });
     }
   }
   return rows;
