@@ -77,6 +77,7 @@ export const detectorNames = [
   "lstm-forecaster",
   "mahalanobis",
   "mlp-autoencoder",
+  "multimodal-autoencoder",
   "pca",
   "rnn-forecaster",
   "t-test",

@@ -40,6 +40,10 @@ export interface DetectorKind {
   /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. A kind may leave it to its hyperparameters. */
   readonly normalized: boolean | ((tuned: Readonly<Record<string, number>>) => boolean);
   readonly hyperparameters: Hyperparameters;
+  /** Hyperparameters that nobody can guess, with an example of them and the channels that go with it. */
+  readonly mustSet?: { readonly options: Readonly<Record<string, number>>; readonly channels: number };
+  /** true: it learns from what is missing too, and its training parts have `targets`. */
+  readonly marksMissing?: boolean;
   /** What a version carries beside the array, JSON: a LayersModel topology, or what the sums are of. */
   blueprint(options: BlueprintOptions): unknown;
   open(options: EstimatorOptions): Promise<Estimator>;
@@ -69,6 +73,8 @@ export interface ScaledPart {
   readonly to: number;
   /** (rows): classes, where they are known. */
   readonly labels?: Uint8Array;
+  /** (rows, channels): the values with NaN for what is missing, for kinds that mark it. */
+  readonly targets?: Float32Array;
 }
 
 export interface EstimatorTraining {

@@ -19,7 +19,8 @@ const doc = await readFile(join(root, page), "utf8");
 const CHANNELS = { series: 38, records: 38, images: 784 } as const;
 
 async function parametersOf(name: DetectorName, channels: number): Promise<number> {
-  const spec = DetectorSpec.parse({ name });
+  const { mustSet } = await kindOf(name);
+  const spec = DetectorSpec.parse({ name, options: mustSet?.options });
   const topology = JSON.stringify(await blueprintFor(spec, channels));
   const detector = await openDetector({ spec, topology, channels, seed: 1, statistics: null, maxBatch: 1 });
   detector.dispose();
@@ -35,7 +36,7 @@ async function catalogText(): Promise<string> {
   const sections: string[] = [];
   for (const name of detectorNames) {
     const kind = await kindOf(name);
-    const channels = CHANNELS[kind.input];
+    const channels = kind.mustSet?.channels ?? CHANNELS[kind.input];
     // A network of one's own has the size that it has.
     const parameters = name === "layers-model" ? null : await parametersOf(name, channels);
     const learns = `${kind.learns}${kind.supervised ? ", from labels" : ""}`;
