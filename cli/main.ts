@@ -41,6 +41,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "score a file with a trained detector and tell the alarms",
     load: async () => (await import("./commands/score.ts")).scoreCommand,
   },
+  fuse: {
+    summary: "fuse the scores of several modalities into one, and tell the alarms",
+    load: async () => (await import("./commands/fuse.ts")).fuseCommand,
+  },
   plot: {
     summary: "plot a file with its scores and alarms as an HTML page",
     load: async () => (await import("./commands/plot.ts")).plotCommand,
