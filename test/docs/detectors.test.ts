@@ -75,7 +75,7 @@ describe("docs/detectors.md", () => {
 
   it("quotes its examples from files that are compiled", async () => {
     const blocks = [...doc.matchAll(/```ts\n(.*?)\n```/gs)].map(([, code]) => code);
-    const files = ["find", "stream", "choose"].map((name) =>
+    const files = ["find", "stream", "choose", "fuse"].map((name) =>
       readFile(join(root, "examples/detectors", `${name}.ts`), "utf8"),
     );
     expect(blocks).toEqual((await Promise.all(files)).map((code) => code.trim()));
@@ -92,6 +92,7 @@ describe("docs/detectors.md", () => {
         "choose",
         /^var: AUC-PR 0\.[89]\d\nmahalanobis: AUC-PR 0\.[89]\d\ncnn-forecaster: AUC-PR 0\.[89]\d\n$/,
       ],
+      ["fuse", /^row 30\d: sensors, pressure first, p [\d.]+e-\d+\n$/],
     ])("%s does what it says", async (name, output) => {
       const cwd = await mkdtemp(join(tmpdir(), "starling-example-"));
       try {
