@@ -66,7 +66,12 @@ const entries: Readonly<Record<string, Entry>> = {
 const terminal = realTerminal();
 // `starling status | head -1` is no fault of ours.
 terminal.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-process.exit(await main(process.argv.slice(2)));
+const code = await main(process.argv.slice(2));
+// A pipe takes what it can: to exit at once would cut off what a slow reader has not taken yet.
+await Promise.all(
+  [terminal.stdout, terminal.stderr].map((out) => new Promise((done) => out.write("", done))),
+);
+process.exit(code);
 
 async function main(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
