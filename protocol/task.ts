@@ -124,6 +124,7 @@ export const detectorNames = [
   "lstm-forecaster",
   "mahalanobis",
   "mlp-autoencoder",
+  "multimodal-autoencoder",
   "pca",
   "rnn-forecaster",
   "t-test",

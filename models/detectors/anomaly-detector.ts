@@ -92,6 +92,8 @@ export interface Detection {
 
 export interface DetectorStream {
   push(row: ArrayLike<number | null>): StreamedRow;
+  /** The channels that made the last row's score, highest first; empty for kinds that judge a row as a whole. */
+  explain(): NamedShare[];
 }
 
 export interface StreamedRow {
@@ -250,6 +252,10 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
             channels: event && pass.byChannel ? namedShares(event.topChannels, own.names) : [],
           };
         },
+        explain: () =>
+          pass.byChannel
+            ? namedShares(topChannels(pass.scorer.contributions, own.names.length), own.names)
+            : [],
       };
     },
     save() {

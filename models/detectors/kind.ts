@@ -44,6 +44,10 @@ export interface DetectorKind {
   /** What of `training.augment` it can use, and what it can be pretrained by; nothing where it does not say. */
   readonly augments?: readonly AugmentName[];
   readonly pretexts?: readonly Pretext[];
+  /** Hyperparameters that nobody can guess, with an example of them and the channels that go with it. */
+  readonly mustSet?: { readonly options: Readonly<Record<string, number>>; readonly channels: number };
+  /** true: it learns from what is missing too, and its training parts have `targets`. */
+  readonly marksMissing?: boolean;
   /** What a version carries beside the array, JSON: a LayersModel topology, or what the sums are of. */
   blueprint(options: BlueprintOptions): unknown;
   open(options: EstimatorOptions): Promise<Estimator>;
@@ -75,6 +79,8 @@ export interface ScaledPart {
   readonly to: number;
   /** (rows): classes, where they are known. */
   readonly labels?: Uint8Array;
+  /** (rows, channels): the values with NaN for what is missing, for kinds that mark it. */
+  readonly targets?: Float32Array;
 }
 
 export interface EstimatorTraining {

@@ -42,7 +42,11 @@ export async function fitNetwork(
 }
 
 /** NaN where there is no sample. */
-export function meanLoss(model: Model, samples: Samples, loss: FitOptions["loss"] = "mse"): number {
+export function meanLoss(
+  model: Model,
+  samples: Samples | MultiSamples,
+  loss: FitOptions["loss"] = "mse",
+): number {
   return samples.count === 0 ? Number.NaN : model.evaluate(samples, { loss }).loss;
 }
 

@@ -98,10 +98,13 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
+    const missing = kind.marksMissing && {
+      targets: scaleSeries(clipped, series.values, { fill: false }),
+    };
     const out = overwrite ? series.values : new Float32Array(series.values.length);
     if (inTime) scaleSeries(clipped, series.values, { out, fill: true });
     else scaleAlone(clipped, series, out);
-    const part = (range: RowRange): ScaledPart => ({ ...series, values: out, ...range });
+    const part = (range: RowRange): ScaledPart => ({ ...series, values: out, ...missing, ...range });
     return { train: part(train), heldBack: part(heldBack) };
   };
 
