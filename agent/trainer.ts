@@ -12,9 +12,11 @@ export interface Trainer {
   close(): Promise<void>;
 }
 
+/** What the thread runs, which calls runTrainerWorker: a module, or what gives the text of a CommonJS script each time that a thread is started. */
+export type TrainerScript = URL | (() => string);
+
 export interface TrainerOptions {
-  /** The thread's script: it calls runTrainerWorker. */
-  readonly script: URL;
+  readonly script: TrainerScript;
   readonly log: Log;
   /** The thread is ended after so long without a job, to give its memory back. */
   readonly idleMs?: number;
@@ -39,7 +41,11 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
   };
 
   const start = (): Worker => {
-    const started = new Worker(script, { resourceLimits: threadLimits, name: "trainer" });
+    const limits = { resourceLimits: threadLimits, name: "trainer" };
+    const started =
+      typeof script === "function"
+        ? new Worker(script(), { ...limits, eval: true })
+        : new Worker(script, limits);
     // A thread that is being ended may still have an error to say when nobody waits for it any more.
     started.on("error", (error: Error) => log.warn({ error: error.message }, "the training thread failed"));
     started.on("exit", () => {
