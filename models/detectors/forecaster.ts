@@ -1,9 +1,9 @@
-import { forecastWindows } from "../data/windows.ts";
 import type { Model } from "../engine/compile.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { withLinearPart } from "./linear-part.ts";
-import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
+import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { LINEAR_LAYER } from "./topology.ts";
+import { rowsOf, windowSamples } from "./window-samples.ts";
 
 /** A forecaster of a version, whose linear part is solved for. More at `forecaster`. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
@@ -21,7 +21,15 @@ export function forecaster(
   freeze: readonly string[] = [],
 ): Estimator {
   const windows = (parts: readonly ScaledPart[], stride: number) =>
-    joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
+    windowSamples(parts, {
+      rows: window + 1,
+      stride,
+      write(part, first, { x, y }) {
+        const rows = rowsOf(part, first, window + 1);
+        x.set(rows.subarray(0, x.length));
+        y.set(rows.subarray(part.channels));
+      },
+    });
   return {
     layout: model.layout,
     weights: () => model.weights(),

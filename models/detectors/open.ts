@@ -1,6 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
-import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
+import { fitScaler, identityScaler, rowScaler, type Scaler } from "../data/scaling.ts";
 import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
@@ -14,6 +14,7 @@ import { ALONE } from "./alarm-rule.ts";
 import { kindOf, tunedOptions } from "./catalog.ts";
 import type { AlarmLevel, Calibration, Detector, Recent, TrainOptions } from "./detector.ts";
 import type { ScaledPart } from "./kind.ts";
+import { scaledRows } from "./scaled-rows.ts";
 import { floors, streamScorer } from "./stream-scorer.ts";
 
 export interface OpenDetectorOptions {
@@ -98,10 +99,14 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
-    const out = overwrite ? series.values : new Float32Array(series.values.length);
-    if (inTime) scaleSeries(clipped, series.values, { out, fill: true });
-    else scaleAlone(clipped, series, out);
-    const part = (range: RowRange): ScaledPart => ({ ...series, values: out, ...range });
+    const read = scaledRows(series, clipped, { inTime, overwrite });
+    const { labels } = series;
+    const part = (range: RowRange): ScaledPart => ({
+      read,
+      channels,
+      ...range,
+      ...(labels === undefined ? {} : { labels }),
+    });
     return { train: part(train), heldBack: part(heldBack) };
   };
 
@@ -210,15 +215,6 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       tracker.push(residuals.subarray(at, at + width), out);
       if (at >= before * width) yield out;
     }
-  }
-}
-
-/** What is missing is the mean of its channel, or 0 of a picture, and not what another row had. */
-function scaleAlone(scaler: Scaler, { values, rows, channels }: Recent, out: Float32Array): void {
-  const scale = rowScaler(scaler);
-  for (let at = 0; at < rows * channels; at += channels) {
-    scale.last.fill(0);
-    scale.scaleRow(values.subarray(at, at + channels), out.subarray(at, at + channels));
   }
 }
 

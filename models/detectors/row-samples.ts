@@ -4,6 +4,7 @@ import type { ScaledPart } from "./kind.ts";
 
 /** A row of some part: an image or a record. */
 export interface RowAt {
+  /** A view, valid until the next row. */
   readonly values: Float32Array;
   /** Its class, where it is known. */
   readonly label: number | undefined;
@@ -23,9 +24,9 @@ export function rowsOf(parts: readonly ScaledPart[]): { count: number; at(index:
       if (index >= count) throw new FleetError("BAD_INPUT", `there is no row ${index}, there are ${count}`);
       let p = starts.length - 1;
       while (starts[p]! > index) p--;
-      const { values, channels, from, labels } = parts[p]!;
+      const { read, from, labels } = parts[p]!;
       const row = from + index - starts[p]!;
-      return { values: values.subarray(row * channels, (row + 1) * channels), label: labels?.[row] };
+      return { values: read(row, 1), label: labels?.[row] };
     },
   };
 }

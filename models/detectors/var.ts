@@ -33,7 +33,7 @@ export const vectorAutoregression: DetectorKind = {
     },
   },
   blueprint(options) {
-    products(options.channels * (options.tuned.lags! + 1));
+    products(options.channels, options.tuned.lags!);
     return sumsBlueprint(
       options,
       "mean over rows of v v', v = (1, the row, the one before it, ..., the one `lags` before it) in z-scores, upper triangle row by row",
@@ -53,9 +53,7 @@ interface Regression {
 }
 
 function regressionSums(channels: number, lags: number, ridge: number): Sums<Regression> {
-  const sums = products(channels * (lags + 1));
-  const v = new Float64Array(sums.size);
-  v[0] = 1;
+  const sums = products(channels, lags);
   const inputs = 1 + lags * channels;
   const past = new Float32Array(lags * channels);
   const forecast = new Float32Array(channels);
@@ -64,14 +62,7 @@ function regressionSums(channels: number, lags: number, ridge: number): Sums<Reg
     prior: sums.prior,
     residuals: channels,
     before: lags,
-    add(values, at, total) {
-      for (let lag = 0, k = 1; lag <= lags; lag++) {
-        const from = at - lag * channels;
-        for (let c = 0; c < channels; c++) v[k++] = values[from + c]!;
-      }
-      sums.add(v, total);
-    },
-    flush: sums.flush,
+    add: sums.add,
     solve: (means) => ({ coefficients: regress(sums, means, { channels, inputs, ridge }) }),
     loss({ coefficients }, values, at) {
       for (let lag = 1; lag <= lags; lag++) {

@@ -40,7 +40,7 @@ export function windowSamples(parts: readonly ScaledPart[], { rows, stride, writ
   );
 }
 
-/** Rows first..first+rows-1 of a part, flat. */
-export function rowsOf({ values, channels }: ScaledPart, first: number, rows: number): Float32Array {
-  return values.subarray(first * channels, (first + rows) * channels);
+/** Rows first..first+rows-1 of a part, flat: a view, valid until the part is read again. */
+export function rowsOf({ read }: ScaledPart, first: number, rows: number): Float32Array {
+  return read(first, rows);
 }
