@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import type { Calibration } from "../models/detectors/detector.ts";
 import { type ErrorCode, FleetError } from "../protocol/errors.ts";
+import { freeMemory } from "./free-memory.ts";
 import type { Log } from "./log.ts";
 import { type CalibrateWork, type Job, JobAnswer, type Trained, type TrainWork } from "./trainer-messages.ts";
 
@@ -56,6 +57,8 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
 
   const run = async (job: Job, signal: AbortSignal): Promise<JobAnswer> => {
     if (signal.aborted) throw aborted();
+    // A training takes the most that a device ever needs: what the last install has left goes first, in 10 to 20 ms.
+    if (job.kind === "train") freeMemory();
     clearTimeout(idle);
     worker ??= start();
     const answer = await answerOf(worker, job, signal).catch(async (error) => {
