@@ -32,7 +32,9 @@ export function products(channels: number, lags: number): Products {
       `the products of ${entries} values are ${length} numbers, more than the ${MOST} of a version; take fewer channels or lags`,
     );
   }
-  const place = (i: number, j: number) => i * size - (i * (i - 1)) / 2 + j - i;
+  /** Where row i of the triangle would begin if it had all columns. */
+  const begins = Float64Array.from({ length: size }, (_, i) => i * size - (i * (i - 1)) / 2 - i);
+  const place = (i: number, j: number) => begins[i]! + j;
   const prior = new Float32Array(length);
   for (let i = 0; i < size; i++) prior[place(i, i)] = 1;
 
@@ -72,13 +74,16 @@ export function products(channels: number, lags: number): Products {
       const samples = count - lags;
       /** The products of columns a and b, `lag` rows apart, wherever they stand in v. `sum`: with the sample's own row in a. */
       const addPair = (a: number, b: number, lag: number, sum: number) => {
-        const [x, y] = [a * count, b * count - lag];
-        for (let back = 0; ; back++) {
-          sums[place(entry(active[a]!, back), entry(active[b]!, back + lag))]! += sum;
+        const x = a * count;
+        const y = b * count - lag;
+        const i = entry(active[a]!, 0);
+        const j = entry(active[b]!, lag);
+        for (let back = 0, all = sum; ; back++) {
+          sums[place(i + back * channels, j + back * channels)]! += all;
           if (back + lag === lags) return;
           // All one row earlier: the product before the first one comes in, the last one goes out.
           const t = lags - 1 - back;
-          sum += columns[x + t]! * columns[y + t]! - columns[x + t + samples]! * columns[y + t + samples]!;
+          all += columns[x + t]! * columns[y + t]! - columns[x + t + samples]! * columns[y + t + samples]!;
         }
       };
       sums[0]! += samples;
@@ -94,9 +99,9 @@ export function products(channels: number, lags: number): Products {
           const from = lag === 0 ? a : 0;
           for (let b = from - (from % TILE_B); b < n; b += TILE_B) {
             dots(columns, { a: a * count + lags, b: b * count + lags - lag, count, samples }, tile);
-            for (let k = 0; k < tile.length; k++) {
-              const [i, j] = [a + Math.floor(k / TILE_B), b + (k % TILE_B)];
-              if (i < n && j < n && (lag > 0 || j >= i)) addPair(i, j, lag, tile[k]!);
+            for (let i = a; i < Math.min(n, a + TILE_A); i++) {
+              for (let j = Math.max(b, lag === 0 ? i : 0); j < Math.min(n, b + TILE_B); j++)
+                addPair(i, j, lag, tile[(i - a) * TILE_B + j - b]!);
             }
           }
         }

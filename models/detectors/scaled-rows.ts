@@ -1,4 +1,4 @@
-import { rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
+import { type Scaler, scaleSeries } from "../data/scaling.ts";
 import type { Recent } from "./detector.ts";
 import type { ReadRows } from "./kind.ts";
 
@@ -24,14 +24,14 @@ export function scaledRows(
     scaleSeries(scaler, values, { out, fill: true });
     return (first, count) => out.subarray(first * channels, (first + count) * channels);
   }
-  const rows = rowScaler(scaler);
+  const { mean, sigma, clip } = scaler;
   let room = new Float32Array(0);
   return (first, count) => {
     const length = count * channels;
     if (room.length < length) room = new Float32Array(length);
-    for (let at = 0, from = first * channels; at < length; at += channels, from += channels) {
-      if (!inTime) rows.last.fill(0);
-      rows.scaleRow(values.subarray(from, from + channels), room.subarray(at, at + channels));
+    for (let i = 0, from = first * channels, c = 0; i < length; i++, c = c + 1 === channels ? 0 : c + 1) {
+      const z = (values[from + i]! - mean[c]!) / sigma[c]!;
+      room[i] = Number.isNaN(z) ? 0 : Math.min(clip, Math.max(-clip, z));
     }
     return room.subarray(0, length);
   };

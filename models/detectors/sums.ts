@@ -30,7 +30,7 @@ export function sumsBlueprint({ channels, spec, tuned }: BlueprintOptions, about
 /** Others get a turn, and a signal is heard, once this much time has gone by. */
 const TURN_MS = 50;
 /** Samples that are taken together: what they share with their neighbours is then little, and their rows as float64 still fit into a processor's nearest caches. */
-const BLOCK = 256;
+const BLOCK = 512;
 
 /**
  * An estimator whose array is the mean of some terms over the samples. Averaged over devices, weighted by samples, it is what all samples in one place would
