@@ -69,18 +69,19 @@ export interface EstimatorOptions extends BlueprintOptions {
   readonly maxBatch: number;
 }
 
+/** Gives rows first..first+count-1 of a series, (count, channels): a view, valid until the next call. */
+export type ReadRows = (first: number, count: number) => Float32Array;
+
 /** Rows from..to-1 of a scaled series without gaps. */
 export interface ScaledPart {
-  /** (rows, channels). */
-  readonly values: Float32Array;
-  readonly rows: number;
+  readonly read: ReadRows;
   readonly channels: number;
   readonly from: number;
   readonly to: number;
   /** (rows): classes, where they are known. */
   readonly labels?: Uint8Array;
   /** (rows, channels): the values with NaN for what is missing, for kinds that mark it. */
-  readonly targets?: Float32Array;
+  readonly targets?: ReadRows;
 }
 
 export interface EstimatorTraining {

@@ -135,20 +135,19 @@ function modalitySamples(
           throw new FleetError("BAD_INPUT", `there is no window ${index}, there are ${count}`);
         let p = starts.length - 1;
         while (starts[p]! > index) p--;
-        const { values, targets = values, from } = parts[p]!;
+        const { read, targets = read, from } = parts[p]!;
         const first = from + (index - starts[p]!) * stride;
-        const newest = (first + window - 1) * width;
+        const newest = (window - 1) * width;
         const part = {
           rows: rows!.subarray(k * window * channels, (k + 1) * window * channels),
           picture: picture!.subarray(k * pixels, (k + 1) * pixels),
           there: there!.subarray(2 * k, 2 * k + 2),
         };
-        for (let i = 0; i < window; i++) {
-          const at = (first + i) * width;
-          part.rows.set(values.subarray(at, at + channels), i * channels);
-        }
-        part.picture.set(values.subarray(newest + channels, newest + width));
-        const target = targets.subarray(newest, newest + width);
+        const seen = read(first, window);
+        for (let i = 0; i < window; i++)
+          part.rows.set(seen.subarray(i * width, i * width + channels), i * channels);
+        part.picture.set(seen.subarray(newest + channels, newest + width));
+        const target = targets(first + window - 1, 1);
         mark(part, target, hidden?.());
         row!.set(target.subarray(0, channels), k * channels);
         pictureBack!.set(target.subarray(channels), k * pixels);

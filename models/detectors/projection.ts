@@ -28,20 +28,14 @@ export function projectionSums(
   { channels }: EstimatorOptions,
   mapOf: (covariance: Float64Array) => { readonly map: Float64Array; readonly offset: number },
 ): Sums<Projection> {
-  const sums = products(channels);
-  const v = new Float64Array(sums.size);
-  v[0] = 1;
+  const sums = products(channels, 0);
   const residual = new Float32Array(channels);
   return {
     layout: sums.layout,
     prior: sums.prior,
     residuals: channels,
     before: 0,
-    add(values, at, total) {
-      for (let c = 0; c < channels; c++) v[c + 1] = values[at + c]!;
-      sums.add(v, total);
-    },
-    flush: sums.flush,
+    add: sums.add,
     solve(means) {
       const { mu, covariance } = meanAndCovariance(sums, means);
       return { mu, ...mapOf(covariance) };

@@ -5,6 +5,7 @@ import type { ScaledPart } from "./kind.ts";
 
 /** A row of some part: an image or a record. */
 export interface RowAt {
+  /** A view, valid until the next row. */
   readonly values: Float32Array;
   /** Its class, where it is known. */
   readonly label: number | undefined;
@@ -35,10 +36,10 @@ export function rowsOf(
       if (index >= count) throw new FleetError("BAD_INPUT", `there is no row ${index}, there are ${count}`);
       let p = starts.length - 1;
       while (starts[p]! > index) p--;
-      const { values, channels, from, labels } = parts[p]!;
+      const { read, from, labels } = parts[p]!;
       const k = index - starts[p]!;
       const row = kept ? kept[p]![k]! : from + k;
-      return { values: values.subarray(row * channels, (row + 1) * channels), label: labels?.[row] };
+      return { values: read(row, 1), label: labels?.[row] };
     },
   };
 }
@@ -56,7 +57,8 @@ export function rowSamples(
   target: (row: Target, y: Float32Array) => void,
   change?: Change,
 ): Samples {
-  const valuesAt = (index: number) => at(index).values;
+  // What is mixed holds two of them at once.
+  const copyAt = (index: number) => at(index).values.slice();
   return {
     count,
     read(indexes, x, y) {
@@ -71,7 +73,7 @@ export function rowSamples(
           target({ ...row, own: 1 }, sample);
           continue;
         }
-        const { seen, wanted, other, own } = change(index, count, valuesAt);
+        const { seen, wanted, other, own } = change(index, count, copyAt);
         x.set(seen, k * size);
         target(
           { values: wanted, label: row.label, other: own < 1 ? at(other).label : undefined, own },
