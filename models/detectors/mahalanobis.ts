@@ -37,7 +37,7 @@ export const mahalanobis: DetectorKind = {
         const logDeterminant = shrunk.reduce((sum, value) => sum + Math.log(value), 0);
         return {
           map: fromEigen(eigen, (k) => 1 / Math.sqrt(shrunk[k]!)),
-          // With it, the loss is the Gaussian's negative log-likelihood per channel, but for a constant.
+          unit: 1,
           offset: logDeterminant / channels / 2,
         };
       }),

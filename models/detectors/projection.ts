@@ -19,14 +19,15 @@ export interface Projection {
   readonly mu: Float64Array;
   /** (channels, channels), row-major. */
   readonly map: Float64Array;
-  /** Added to half the mean squared residual, where the loss is a likelihood. */
+  /** The Gaussian's negative log-likelihood per channel, but for a constant, is half the mean squared residual over `unit` plus `offset`: models are compared by it. */
+  readonly unit: number;
   readonly offset: number;
 }
 
 /** Kinds that look at one row at a time, through a matrix that they make of its covariance. */
 export function projectionSums(
   { channels }: EstimatorOptions,
-  mapOf: (covariance: Float64Array) => { readonly map: Float64Array; readonly offset: number },
+  mapOf: (covariance: Float64Array) => Omit<Projection, "mu">,
 ): Sums<Projection> {
   const sums = products(channels, 0);
   const residual = new Float32Array(channels);
@@ -44,7 +45,7 @@ export function projectionSums(
       project(learned, values.subarray(at, at + channels), residual);
       let sum = 0;
       for (let c = 0; c < channels; c++) sum += residual[c]! ** 2;
-      return sum / channels / 2 + learned.offset;
+      return sum / channels / 2 / learned.unit + learned.offset;
     },
     stream: (learned) => projectionStream(learned),
   };
