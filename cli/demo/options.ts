@@ -13,6 +13,7 @@ export const DemoOptions = z.strictObject({
   detector: TaskSpec.shape.detector.unwrap().shape.name,
   scaling: TaskSpec.shape.detector.unwrap().shape.scaling,
   alarmBudget: AlarmSpec.shape.budget,
+  personal: z.boolean().default(false),
   seed: TaskSpec.shape.seed,
   rate: z.number().positive().optional(),
   mqttPort: port.default(0),

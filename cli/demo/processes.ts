@@ -46,6 +46,7 @@ export async function startCoordinatorProcess(
     rounds: options.rounds,
     minDevices: devices,
     seed: options.seed,
+    ...(options.personal && { personal: true }),
     heartbeatMs,
     detector: { name: options.detector, scaling: options.scaling },
     alarm: options.alarmBudget === undefined ? {} : { budget: options.alarmBudget },
