@@ -1,5 +1,6 @@
 import { arms } from "../../models/evaluation/arms.ts";
 import { command } from "../command.ts";
+import { topologyFlag } from "../config/topology-file.ts";
 import { EvaluateOptions } from "../evaluate/options.ts";
 
 export const evaluateCommand = command({
@@ -32,6 +33,7 @@ export const evaluateCommand = command({
       flag: "--options <list>",
       description: "hyperparameters, as gru-forecaster.units=64,cnn-forecaster.filters=32",
     },
+    topologyFlag,
     { path: "arms", flag: "--arms <names>", description: `of ${arms.join(",")}` },
     {
       path: "seeds",
