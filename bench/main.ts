@@ -12,6 +12,10 @@ interface Entry {
 
 /** Every benchmark is one file, loaded only when it is asked for. */
 const entries: Readonly<Record<string, Entry>> = {
+  detectors: {
+    summary: "every detector: a sample on the stream, training on one machine, size",
+    load: async () => (await import("./detectors.ts")).detectorsBench,
+  },
   engine: {
     summary: "our engine against tfjs, onnxruntime, PyTorch and Keras: training, scoring, memory",
     load: async () => (await import("./engine.ts")).engineBench,
