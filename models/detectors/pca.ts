@@ -1,7 +1,7 @@
 import type { DetectorKind } from "./kind.ts";
-import { fromEigen, symmetricEigen } from "./linear-algebra.ts";
 import { normalized, projectionSums } from "./projection.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
+import { symmetricEigen } from "./symmetric-eigen.ts";
 
 /**
  * The row less its mean is split into what the first components hold and the rest. SPE, the squared length of the rest, is large where the channels no longer
@@ -62,7 +62,7 @@ export const pca: DetectorKind = {
         const within = Math.min(fixed, channels - 1);
         const rest = values.subarray(within).reduce((sum, value) => sum + value, 0) / (channels - within);
         const scale = (k: number) => Math.sqrt(t2! * (values[k]! > 0 ? rest / values[k]! : 1));
-        return { map: fromEigen(eigen, (k) => (k < within ? scale(k) : 1)), offset: 0 };
+        return { eigen, size: (k) => (k < within ? scale(k) : 1), offset: 0 };
       }),
     );
   },
