@@ -114,7 +114,7 @@ async function assembleAgent(
     log,
   });
   const trainer = openTrainer({
-    script: options.trainerUrl ?? new URL("./trainer-worker.js", import.meta.url),
+    script: options.trainerScript ?? new URL("./trainer-worker.js", import.meta.url),
     log,
   });
   const bandwidth = options.bandwidth ?? 0;

@@ -4,6 +4,7 @@ import type { Log } from "./log.ts";
 import type { ReplayOptions } from "./replay.ts";
 import type { WatchOptions } from "./score-watch.ts";
 import type { StdinOptions } from "./stdin.ts";
+import type { TrainerScript } from "./trainer.ts";
 
 export interface AgentOptions {
   readonly join: Join;
@@ -19,8 +20,8 @@ export interface AgentOptions {
   /** MQTT keepalive. Default 30 s. */
   readonly keepaliveS?: number | undefined;
   readonly log: Log;
-  /** Script of the training thread, where it is not beside this module (tests, the one-file agent). */
-  readonly trainerUrl?: URL | undefined;
+  /** Of the training thread, where it is not beside this module (tests, the one-file agent). */
+  readonly trainerScript?: TrainerScript | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** Smaller ones than a device's, for tests. */

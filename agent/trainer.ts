@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import type { Calibration } from "../models/detectors/detector.ts";
 import { type ErrorCode, FleetError } from "../protocol/errors.ts";
+import { freeMemory } from "./free-memory.ts";
 import type { Log } from "./log.ts";
 import { type CalibrateWork, type Job, JobAnswer, type Trained, type TrainWork } from "./trainer-messages.ts";
 
@@ -12,9 +13,11 @@ export interface Trainer {
   close(): Promise<void>;
 }
 
+/** What the thread runs, which calls runTrainerWorker: a module, or what gives the text of a CommonJS script each time that a thread is started. */
+export type TrainerScript = URL | (() => string);
+
 export interface TrainerOptions {
-  /** The thread's script: it calls runTrainerWorker. */
-  readonly script: URL;
+  readonly script: TrainerScript;
   readonly log: Log;
   /** The thread is ended after so long without a job, to give its memory back. */
   readonly idleMs?: number;
@@ -39,7 +42,11 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
   };
 
   const start = (): Worker => {
-    const started = new Worker(script, { resourceLimits: threadLimits, name: "trainer" });
+    const limits = { resourceLimits: threadLimits, name: "trainer" };
+    const started =
+      typeof script === "function"
+        ? new Worker(script(), { ...limits, eval: true })
+        : new Worker(script, limits);
     // A thread that is being ended may still have an error to say when nobody waits for it any more.
     started.on("error", (error: Error) => log.warn({ error: error.message }, "the training thread failed"));
     started.on("exit", () => {
@@ -50,6 +57,8 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
 
   const run = async (job: Job, signal: AbortSignal): Promise<JobAnswer> => {
     if (signal.aborted) throw aborted();
+    // A training takes the most that a device ever needs: what the last install has left goes first, in 10 to 20 ms.
+    if (job.kind === "train") freeMemory();
     clearTimeout(idle);
     worker ??= start();
     const answer = await answerOf(worker, job, signal).catch(async (error) => {

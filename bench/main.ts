@@ -12,6 +12,10 @@ interface Entry {
 
 /** Every benchmark is one file, loaded only when it is asked for. */
 const entries: Readonly<Record<string, Entry>> = {
+  ablation: {
+    summary: "augmentation and pretraining, each alone, against neither, on real data",
+    load: async () => (await import("./ablation.ts")).ablationBench,
+  },
   detectors: {
     summary: "every detector: a sample on the stream, training on one machine, size",
     load: async () => (await import("./detectors.ts")).detectorsBench,

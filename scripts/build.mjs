@@ -3,14 +3,22 @@
 import { spawn } from "node:child_process";
 import { chmod, cp, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
 import { build } from "esbuild";
 
-/** zod brings its messages in fifty languages, half a megabyte that a device would hold in memory for nothing. */
-const englishOnly = {
-  name: "english-only",
+/**
+ * What a device would hold in memory for nothing: zod's messages in fifty languages, half a megabyte; and what of zod nobody calls, 150 KB, which the bundler can only
+ * tell of a namespace.
+ */
+const lessZod = {
+  name: "less-zod",
   setup({ onLoad }) {
     onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
       contents: 'export { default as en } from "./en.js";',
+    }));
+    onLoad({ filter: /\.ts$/ }, async ({ path }) => ({
+      loader: "ts",
+      contents: (await readFile(path, "utf8")).replace('import { z } from "zod"', 'import * as z from "zod"'),
     }));
   },
 };
@@ -57,26 +65,37 @@ async function copySets() {
   await cp(`${root}models/data/sets`, to, { recursive: true });
 }
 
-/** A device gets this file alone: no node_modules, WASM inlined. The file is also its own training worker. */
+/** A device gets this file alone: no node_modules, WASM inlined, and what its training thread runs as a text inside. */
 async function bundleAgent() {
-  await build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: ["cli/agent-entry.ts"],
-    outfile: "dist/starling-agent.js",
     bundle: true,
     platform: "node",
     target: "node20.19",
-    format: "esm",
     // Names stay readable in a device's stack traces; white space and dead code go.
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: "none",
     logLevel: "silent",
-    define: { STARLING_VERSION: JSON.stringify(version) },
     // Optional accelerators of ws and others: absent on a device, and asked for inside try.
     external: ["bufferutil", "utf-8-validate", "@tensorflow/tfjs-node"],
+    plugins: [lessZod],
+  };
+  // A thread that starts from a text runs it as a CommonJS script.
+  const trainer = await build({
+    ...common,
+    entryPoints: ["agent/trainer-worker.ts"],
+    format: "cjs",
+    write: false,
+  });
+  const packed = deflateRawSync(trainer.outputFiles[0].contents, { level: 9 }).toString("base64");
+  await build({
+    ...common,
+    entryPoints: ["cli/agent-entry.ts"],
+    outfile: "dist/starling-agent.js",
+    format: "esm",
+    define: { STARLING_VERSION: JSON.stringify(version), STARLING_TRAINER: JSON.stringify(packed) },
     // CommonJS packages in the bundle still ask for Node's own modules by require().
-    plugins: [englishOnly],
     banner: {
       js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_MMAP_THRESHOLD_=65536 node --max-semi-space-size=1 --optimize-for-size --v8-pool-size=0\nimport{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
     },

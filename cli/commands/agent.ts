@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import type { TrainerScript } from "../../agent/index.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { parseJoin } from "../../protocol/join.ts";
 import { command } from "../command.ts";
@@ -35,8 +36,8 @@ const Options = z.strictObject({
   exitWithParent,
 });
 
-/** `trainerUrl`: the module that the training worker starts from, where it is not the agent's own file for it. */
-export function agentCommand(trainerUrl?: URL) {
+/** `trainerScript`: what the training thread runs, where it is not the agent's own file for it. */
+export function agentCommand(trainerScript?: TrainerScript) {
   return command({
     name: "agent",
     description:
@@ -135,7 +136,7 @@ export function agentCommand(trainerUrl?: URL) {
         ...(bandwidth !== undefined && { bandwidth }),
         ...(scores !== undefined && { scoresFile: scores }),
         ...(keepalive !== undefined && { keepaliveS: keepalive }),
-        ...(trainerUrl !== undefined && { trainerUrl }),
+        ...(trainerScript !== undefined && { trainerScript }),
       });
       if (options.json)
         terminal.stdout.write(`${JSON.stringify({ ready: true, device: agent.device, pid: process.pid })}\n`);

@@ -3,6 +3,7 @@ import { everyAddress } from "../../protocol/join.ts";
 import { TaskSpec } from "../../protocol/task.ts";
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
+import { learningFlags } from "../config/learning-flags.ts";
 import { topologyFlag, withTopology } from "../config/topology-file.ts";
 import { painter } from "../terminal.ts";
 import {
@@ -81,6 +82,7 @@ export const coordinatorCommand = command({
       flag: "--learning-rate <rate>",
       description: "learning rate of a device's optimizer",
     },
+    ...learningFlags,
     {
       path: "task.round.quorum",
       flag: "--quorum <part>",

@@ -1,9 +1,11 @@
-import { forecastWindows } from "../data/windows.ts";
 import type { Model } from "../engine/compile.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { withLinearPart } from "./linear-part.ts";
-import { compileNetwork, fitNetwork, joined, meanLoss } from "./network.ts";
+import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { LINEAR_LAYER } from "./topology.ts";
+import { windowSamples } from "./window-samples.ts";
 
 /** A forecaster of a version, whose linear part is solved for. More at `forecaster`. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
@@ -20,16 +22,29 @@ export function forecaster(
   { window, stride }: { readonly window: number; readonly stride: number },
   freeze: readonly string[] = [],
 ): Estimator {
-  const windows = (parts: readonly ScaledPart[], stride: number) =>
-    joined(parts.map((part) => forecastWindows({ ...part, window, stride })));
+  const channels = model.inputShape.at(-1)!;
+  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
+    windowSamples(parts, {
+      rows: window + 1,
+      stride,
+      change,
+      write({ seen, wanted }, { x, y }) {
+        x.set(seen.subarray(0, window * channels));
+        y.set(wanted.subarray(channels));
+      },
+    });
   return {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, stride).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, stride), options, { freeze }),
+    async train(parts, options) {
+      const pretext = options.training.pretext === "masked";
+      const change = await changeFor(options, { rows: window + 1, channels, forecasts: true, pretext });
+      return fitNetwork(model, windows(parts, stride, change), options, { freeze });
+    },
     loss: (parts) => meanLoss(model, windows(parts, window)),
-    residuals: model.inputShape.at(-1)!,
+    residuals: channels,
     stream: () => forecastStream(model),
     dispose: () => model.dispose(),
   };

@@ -20,12 +20,14 @@ export function historySums(
     prior: Float32Array.from({ length: size }, (_, k) => (k === 0 || k > channels ? 1 : 0)),
     residuals: channels,
     before: 0,
-    add(values, at, sums) {
-      sums[0]! += 1;
-      for (let c = 0; c < channels; c++) {
-        const z = values[at + c]!;
-        sums[1 + c]! += z;
-        sums[1 + channels + c]! += z * z;
+    add(rows, sums) {
+      for (let at = 0; at < rows.length; at += channels) {
+        sums[0]! += 1;
+        for (let c = 0; c < channels; c++) {
+          const z = rows[at + c]!;
+          sums[1 + c]! += z;
+          sums[1 + channels + c]! += z * z;
+        }
       }
     },
     solve(means) {

@@ -15,8 +15,11 @@ export interface LinearPart {
   weights(): Float32Array;
   /** Sets the sums and, by them, the layer. */
   setWeights(sums: Float32Array): void;
-  /** Before the network trains: where nobody has summed yet, this device's own sums set the layer; a personal one mixes its own in. */
-  begin(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<void>;
+  /**
+   * Before the network trains: where nobody has summed yet, this device's own sums set the layer; a personal one mixes its own in. true: what `end` would sum is
+   * summed.
+   */
+  begin(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<boolean>;
   /** After it: what goes into the average are this device's own sums. */
   end(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<void>;
 }
@@ -45,9 +48,9 @@ export function withLinearPart(
       linear.setWeights(flat.subarray(model.parameters));
     },
     async train(parts, training) {
-      await linear.begin(parts, training);
+      const summed = await linear.begin(parts, training);
       const loss = await network.train(parts, training);
-      await linear.end(parts, training);
+      if (!summed) await linear.end(parts, training);
       return loss;
     },
   };
@@ -112,8 +115,8 @@ export function linearPart(model: Model, options: EstimatorOptions, ridge: numbe
     },
     async begin(parts, options) {
       const fleet = sums.weights();
-      if (!fresh() && !options.personal) return;
       const isFirst = fresh();
+      if (!isFirst && !options.personal) return false;
       await sums.observe(parts, options.signal);
       if (!isFirst) {
         const own = sums.weights();
@@ -122,6 +125,7 @@ export function linearPart(model: Model, options: EstimatorOptions, ridge: numbe
         sums.setWeights(own.map((value, i) => part * value + (1 - part) * fleet[i]!));
       }
       apply();
+      return isFirst;
     },
     async end(parts, options) {
       if (!options.personal) await sums.observe(parts, options.signal);

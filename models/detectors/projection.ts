@@ -53,9 +53,7 @@ export function projectionSums(
   { channels }: EstimatorOptions,
   sizesOf: (covariance: Float64Array) => Sizes,
 ): Sums<Projection> {
-  const sums = products(channels);
-  const v = new Float64Array(sums.size);
-  v[0] = 1;
+  const sums = products(channels, 0);
   const residual = new Float32Array(channels);
   const off = new Float64Array(channels);
   return {
@@ -63,11 +61,7 @@ export function projectionSums(
     prior: sums.prior,
     residuals: channels,
     before: 0,
-    add(values, at, total) {
-      for (let c = 0; c < channels; c++) v[c + 1] = values[at + c]!;
-      sums.add(v, total);
-    },
-    flush: sums.flush,
+    add: sums.add,
     solve(means) {
       const { mu, covariance } = meanAndCovariance(sums, means);
       const sizes = sizesOf(covariance);

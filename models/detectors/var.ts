@@ -33,7 +33,7 @@ export const vectorAutoregression: DetectorKind = {
     },
   },
   blueprint(options) {
-    products(options.channels * (options.tuned.lags! + 1));
+    products(options.channels, options.tuned.lags!);
     return sumsBlueprint(
       options,
       "mean over rows of v v', v = (1, the row, the one before it, ..., the one `lags` before it) in z-scores, upper triangle row by row",
@@ -53,9 +53,7 @@ interface Regression {
 }
 
 function regressionSums(channels: number, lags: number, ridge: number): Sums<Regression> {
-  const sums = products(channels * (lags + 1));
-  const v = new Float64Array(sums.size);
-  v[0] = 1;
+  const sums = products(channels, lags);
   const inputs = 1 + lags * channels;
   const past = new Float32Array(lags * channels);
   const forecast = new Float32Array(channels);
@@ -64,14 +62,7 @@ function regressionSums(channels: number, lags: number, ridge: number): Sums<Reg
     prior: sums.prior,
     residuals: channels,
     before: lags,
-    add(values, at, total) {
-      for (let lag = 0, k = 1; lag <= lags; lag++) {
-        const from = at - lag * channels;
-        for (let c = 0; c < channels; c++) v[k++] = values[from + c]!;
-      }
-      sums.add(v, total);
-    },
-    flush: sums.flush,
+    add: sums.add,
     solve: (means) => ({ coefficients: regress(sums, means, { channels, inputs, ridge }) }),
     loss({ coefficients }, values, at) {
       for (let lag = 1; lag <= lags; lag++) {
@@ -126,7 +117,30 @@ function regress(
 /** past: (lags, channels), newest first. */
 function predict(coefficients: Float64Array, past: Float32Array, out: Float32Array): void {
   const inputs = past.length + 1;
-  for (let c = 0; c < out.length; c++) {
+  let c = 0;
+  // Four at a time: a single sum would wait for each of its additions. None adds in another order than alone.
+  for (; c + 4 <= out.length; c += 4) {
+    const from0 = c * inputs;
+    const from1 = from0 + inputs;
+    const from2 = from1 + inputs;
+    const from3 = from2 + inputs;
+    let sum0 = coefficients[from0]!;
+    let sum1 = coefficients[from1]!;
+    let sum2 = coefficients[from2]!;
+    let sum3 = coefficients[from3]!;
+    for (let k = 0; k < past.length; k++) {
+      const x = past[k]!;
+      sum0 += coefficients[from0 + 1 + k]! * x;
+      sum1 += coefficients[from1 + 1 + k]! * x;
+      sum2 += coefficients[from2 + 1 + k]! * x;
+      sum3 += coefficients[from3 + 1 + k]! * x;
+    }
+    out[c] = sum0;
+    out[c + 1] = sum1;
+    out[c + 2] = sum2;
+    out[c + 3] = sum3;
+  }
+  for (; c < out.length; c++) {
     const from = c * inputs;
     let sum = coefficients[from]!;
     for (let k = 0; k < past.length; k++) sum += coefficients[from + 1 + k]! * past[k]!;

@@ -1,4 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
+import { isAbove, recentRows } from "./recent-rows.ts";
 import { type ChannelShare, topChannels } from "./top-channels.ts";
 
 export interface AlarmRule {
@@ -70,7 +71,7 @@ export interface AlarmState {
 export interface AlarmMachine {
   /**
    * Takes the next row's (smoothed) score with its contributions (channels) and says whether an alarm starts or ends.
-   * A NaN score (nothing was seen) is neither above nor below: it changes nothing.
+   * A NaN score (nothing was seen) is neither above nor below: it changes nothing. No allocation but for an event.
    */
   push(row: number, score: number, contributions: Float32Array): AlarmEvent | undefined;
   state(): AlarmState;
@@ -93,11 +94,11 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
       `gap ${gap} must be a whole number above 0, and release ${release} within 0..1`,
     );
   }
-  const recent: Recent[] = state.recent.map(({ row, score, contributions }) =>
-    score !== undefined && contributions
-      ? { row, score, contributions: Float64Array.from(contributions) }
-      : { row },
-  );
+  const recent = recentRows(n);
+  for (const { row, score, contributions } of state.recent) {
+    if (score !== undefined && contributions) recent.above(row, score, contributions);
+    else recent.below(row);
+  }
   let open: Open | undefined = state.open && {
     ...state.open,
     contributions: Float64Array.from(state.open.contributions),
@@ -112,22 +113,20 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
         if (ended) open = undefined;
         return ended;
       }
-      recent.push(
-        score > threshold ? { row, score, contributions: Float64Array.from(contributions) } : { row },
-      );
-      if (recent.length > n) recent.shift();
-      const above = recent.filter((r) => r.contributions !== undefined);
-      if (above.length < k) return undefined;
+      if (score > threshold) recent.above(row, score, contributions);
+      else recent.below(row);
+      if (recent.countAbove < k) return undefined;
+      const above = recent.list().filter(isAbove);
       // The first rows above the threshold show the cause; later ones show what it has spread to.
       const sum = new Float64Array(contributions.length);
-      for (const r of above) addTo(sum, r.contributions!);
+      for (const r of above) addTo(sum, r.contributions);
       const since = above[0]!.row;
-      const peak = above.reduce((a, b) => (b.score! > a.score! ? b : a));
-      recent.length = 0;
+      const peak = above.reduce((a, b) => (b.score > a.score ? b : a));
+      recent.clear();
       open = {
         since,
         until: row,
-        peakScore: peak.score!,
+        peakScore: peak.score,
         peakRow: peak.row,
         quiet: 0,
         contributions: sum,
@@ -137,11 +136,11 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
       return { kind: "onset", row, since, score, threshold, topChannels: topChannels(sum) };
     },
     state: () => ({
-      recent: recent.map((r) =>
-        r.contributions
-          ? { row: r.row, score: r.score!, contributions: [...r.contributions] }
-          : { row: r.row },
-      ),
+      recent: recent
+        .list()
+        .map((r) =>
+          isAbove(r) ? { row: r.row, score: r.score, contributions: [...r.contributions] } : { row: r.row },
+        ),
       ...(open
         ? { open: { ...open, contributions: [...open.contributions], causes: [...open.causes] } }
         : {}),
@@ -151,13 +150,6 @@ export function alarmMachine(rule: AlarmRule, state: AlarmState = { recent: [] }
 
 /** Channels of a ranking of causes. */
 const CAUSES = 5;
-
-interface Recent {
-  readonly row: number;
-  /** Of a row above the threshold. */
-  readonly score?: number;
-  readonly contributions?: Float64Array;
-}
 
 interface Open {
   readonly since: number;

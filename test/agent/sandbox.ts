@@ -46,7 +46,7 @@ export async function sandbox(): Promise<Sandbox> {
         stateDir: box.state,
         source: { kind: "replay", file: "", speed: 0, hold: false },
         log,
-        trainerUrl: worker,
+        trainerScript: worker,
         ...options,
       });
       agents.push(agent);

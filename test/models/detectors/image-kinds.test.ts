@@ -243,7 +243,10 @@ describe("image transforms", () => {
   });
 
   it("an image comes in all its transforms over the epochs, each named rightly, and in others in the next round", () => {
-    const part = { values: images([good, slid], 3).values, rows: 2, channels, from: 0, to: 2 };
+    const { values } = images([good, slid], 3);
+    const read = (first: number, count: number) =>
+      values.subarray(first * channels, (first + count) * channels);
+    const part = { read, channels, from: 0, to: 2 };
     const transforms = turnsAndShifts(2).map((t) => transformer({ height: side, width: side, depth: 1 }, t));
     const epochs = (seed: number) => {
       const samples = transformedSamples([part], { transforms, draws: 6, channels, seed });
@@ -258,10 +261,7 @@ describe("image transforms", () => {
           y,
         );
         y.forEach((t, i) => {
-          transforms[t]!(
-            part.values.subarray(i < 6 ? 0 : channels, i < 6 ? channels : 2 * channels),
-            expected,
-          );
+          transforms[t]!(values.subarray(i < 6 ? 0 : channels, i < 6 ? channels : 2 * channels), expected);
           expect(x.subarray(i * channels, (i + 1) * channels)).toEqual(expected);
         });
         return [...y];

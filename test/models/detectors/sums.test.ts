@@ -21,8 +21,9 @@ async function open(name: Name, channels: number, options: Record<string, number
 }
 
 function part(values: Float32Array, channels: number, range?: { from: number; to: number }): ScaledPart {
-  const rows = values.length / channels;
-  return { values, rows, channels, from: 0, to: rows, ...range };
+  const read = (first: number, count: number) =>
+    values.subarray(first * channels, (first + count) * channels);
+  return { read, channels, from: 0, to: values.length / channels, ...range };
 }
 
 const training = TrainingSpec.parse({ epochs: 3 });

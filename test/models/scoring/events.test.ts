@@ -136,3 +136,40 @@ test("events - rules that can't be are said", () => {
   expectRefused({ k: 4 }, "an alarm at 4 of 3 scores can't be; give whole numbers with 1 <= k <= n");
   expectRefused({ gap: 0 }, "gap 0 must be a whole number above 0, and release 1 within 0..1");
 });
+
+test("events - an alarm begins at the k-th of the last n scores above the threshold, with the sum of their terms, restarted anywhere", () => {
+  const rule = fc
+    .integer({ min: 1, max: 6 })
+    .chain((n) => fc.record({ n: fc.constant(n), k: fc.integer({ min: 1, max: n }) }));
+  const scores = fc.array(fc.record({ above: fc.boolean(), missing: fc.boolean(), restart: fc.boolean() }), {
+    minLength: 1,
+    maxLength: 40,
+  });
+  fc.assert(
+    fc.property(rule, scores, ({ n, k }, rows) => {
+      let machine = alarmMachine({ threshold: 1, k, n });
+      const seen: { row: number; above: boolean }[] = [];
+      for (const [row, { above, missing, restart }] of rows.entries()) {
+        if (restart) machine = alarmMachine({ threshold: 1, k, n }, structuredClone(machine.state()));
+        const event = machine.push(
+          row,
+          missing ? Number.NaN : above ? 2 + row : 0.5,
+          Float32Array.of(row, 2 * row),
+        );
+        if (!missing) seen.push({ row, above });
+        const last = seen.slice(-n).filter((one) => one.above);
+        if (last.length < k) {
+          expect(event).toBeUndefined();
+          continue;
+        }
+        expect(event).toMatchObject({ kind: "onset", row, since: last[0]!.row });
+        const sum = last.reduce((total, one) => total + one.row, 0);
+        expect(machine.state()).toMatchObject({
+          recent: [],
+          open: { peakRow: last.at(-1)!.row, contributions: [sum, 2 * sum], causeRows: k },
+        });
+        return;
+      }
+    }),
+  );
+});
