@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Calibration } from "../models/detectors/calibration.ts";
 import type { AlarmLevel } from "../models/detectors/detector.ts";
-import type { DetectorSpec, TrainingSpec } from "../protocol/task.ts";
+import type { DetectorSpec, RoundTraining } from "../protocol/task.ts";
 
 /** What the training thread works on: a version and the device's recent data (raw units), both handed over for good. */
 interface Work {
@@ -16,7 +16,7 @@ interface Work {
 
 /** To the thread. Made by our own typed code in the same process, so it is not parsed there: zod would cost the thread megabytes. */
 export type Job =
-  | (Work & { readonly kind: "train"; readonly training: TrainingSpec; readonly seed: number })
+  | (Work & { readonly kind: "train"; readonly training: RoundTraining; readonly seed: number })
   | (Work & AlarmLevel & { readonly kind: "calibrate" });
 
 export type TrainWork = Omit<Extract<Job, { kind: "train" }>, "id" | "kind">;

@@ -12,6 +12,10 @@ interface Entry {
 
 /** Every benchmark is one file, loaded only when it is asked for. */
 const entries: Readonly<Record<string, Entry>> = {
+  ablation: {
+    summary: "augmentation and pretraining, each alone, against neither, on real data",
+    load: async () => (await import("./ablation.ts")).ablationBench,
+  },
   engine: {
     summary: "our engine against tfjs, onnxruntime, PyTorch and Keras: training, scoring, memory",
     load: async () => (await import("./engine.ts")).engineBench,

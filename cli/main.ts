@@ -41,6 +41,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "score a file with a trained detector and tell the alarms",
     load: async () => (await import("./commands/score.ts")).scoreCommand,
   },
+  fuse: {
+    summary: "fuse the scores of several modalities into one, and tell the alarms",
+    load: async () => (await import("./commands/fuse.ts")).fuseCommand,
+  },
   plot: {
     summary: "plot a file with its scores and alarms as an HTML page",
     load: async () => (await import("./commands/plot.ts")).plotCommand,
@@ -62,7 +66,12 @@ const entries: Readonly<Record<string, Entry>> = {
 const terminal = realTerminal();
 // `starling status | head -1` is no fault of ours.
 terminal.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-process.exit(await main(process.argv.slice(2)));
+const code = await main(process.argv.slice(2));
+// A pipe takes what it can: to exit at once would cut off what a slow reader has not taken yet.
+await Promise.all(
+  [terminal.stdout, terminal.stderr].map((out) => new Promise((done) => out.write("", done))),
+);
+process.exit(code);
 
 async function main(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;

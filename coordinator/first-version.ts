@@ -3,11 +3,16 @@ import { blueprintFor } from "../models/detectors/catalog.ts";
 import { openDetector } from "../models/detectors/open.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { encodeFrame, type VersionHeader } from "../protocol/frame.ts";
-import { DetectorSpec, type TaskSpec } from "../protocol/task.ts";
+import { DetectorSpec, pretexts, type TaskSpec } from "../protocol/task.ts";
 import type { Journal } from "./journal.ts";
 
 /** What may not change once a task has a version: devices and their weights depend on it. */
-const Fixed = z.object({ detector: DetectorSpec, channels: z.number() });
+const Fixed = z.object({
+  detector: DetectorSpec,
+  channels: z.number(),
+  /** The network may have a head for it. */
+  pretext: z.enum(pretexts).optional(),
+});
 export type Fixed = z.infer<typeof Fixed>;
 
 const cell = (task: string) => `task/${task}`;
@@ -23,11 +28,17 @@ export async function loadFixed(journal: Journal, task: TaskSpec): Promise<Fixed
       `task "${task.id}" was begun with another detector (${fixed.detector.name}): give the new one another task id, or start with an empty --state folder`,
     );
   }
+  if (fixed.pretext !== task.pretrain?.objective)
+    throw new FleetError(
+      "BAD_INPUT",
+      `task "${task.id}" was begun ${fixed.pretext === undefined ? "without pretraining" : `with pretraining by ${fixed.pretext}`}: give the new one another task id, or start with an empty --state folder`,
+    );
   return fixed;
 }
 
 export async function saveFixed(journal: Journal, task: TaskSpec, channels: number): Promise<Fixed> {
-  const fixed = { detector: task.detector, channels };
+  const pretext = task.pretrain?.objective;
+  const fixed = { detector: task.detector, channels, ...(pretext !== undefined && { pretext }) };
   await journal.write([{ kind: "put", cell: cell(task.id), value: fixed }]);
   return fixed;
 }
@@ -38,7 +49,7 @@ export async function makeFirstVersion(
   channels: number,
   statistics: Uint8Array | null,
 ): Promise<Uint8Array> {
-  const topology = JSON.stringify(await blueprintFor(task.detector, channels));
+  const topology = JSON.stringify(await blueprintFor(task.detector, channels, task.pretrain?.objective));
   const detector = await openDetector({
     spec: task.detector,
     topology,

@@ -8,6 +8,7 @@ import type { TaskSpec } from "../protocol/task.ts";
 import { topics } from "../protocol/topics.ts";
 import { type ChunkSet, noChunks } from "../protocol/transfer.ts";
 import type { Plan } from "./round.ts";
+import { roundTraining } from "./round-training.ts";
 
 /** Hands a message to the broker. Never waited for: whatever must arrive is sent again until it is answered. */
 export type Send = (topic: string, payload: Uint8Array, options: { readonly retain: boolean }) => void;
@@ -53,7 +54,7 @@ export function createMessenger(task: TaskSpec, send: Send): Messenger {
         nonce,
         base: base.sha256,
         deadlineMs: Math.max(1, deadlineMs - nowMs),
-        training: task.training,
+        training: roundTraining(task, base.number - 1),
         // A new shuffle every round, the same in every run of the task.
         seed: (task.seed + number * 7919) >>> 0,
       });

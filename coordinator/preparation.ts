@@ -1,4 +1,5 @@
-import { blueprintFor, checkFleetSpec } from "../models/detectors/catalog.ts";
+import { blueprintFor, checkFleetSpec, kindOf } from "../models/detectors/catalog.ts";
+import { checkLearning } from "../models/detectors/check-learning.ts";
 import type { Statistics } from "../protocol/messages.ts";
 import type { TaskSpec } from "../protocol/task.ts";
 import { commonChannels, loadFixed, makeFirstVersion, saveFixed } from "./first-version.ts";
@@ -36,6 +37,10 @@ export interface Preparation {
 export async function openPreparation(options: PreparationOptions): Promise<Preparation> {
   const { task, journal, registry, fleet, messenger, log, now } = options;
   await checkFleetSpec(task.detector);
+  checkLearning(task.detector.name, await kindOf(task.detector.name), {
+    training: task.training,
+    pretext: task.pretrain?.objective,
+  });
   let fixed = await loadFixed(journal, task);
   let gathering: Gathering | undefined;
 
@@ -64,7 +69,7 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     const ready = fleet.online(channels);
     if (ready.length < task.minDevices) return false;
     // Before the task is bound to it: a detector that can't take these channels must not stay with the task.
-    await blueprintFor(task.detector, channels);
+    await blueprintFor(task.detector, channels, task.pretrain?.objective);
     fixed = await saveFixed(journal, task, channels);
     for (const device of fleet.online()) refuseOthers(device);
     if (task.detector.scaling === "local") return true;

@@ -3,7 +3,7 @@ import { bin } from "./codec.ts";
 import { DeviceId, Sha256, TaskId, TransferId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { SignedManifest } from "./manifest.ts";
-import { TaskSpec, TrainingSpec } from "./task.ts";
+import { RoundTraining, TaskSpec } from "./task.ts";
 import { TransferManifest } from "./transfer.ts";
 
 const count = z.int().nonnegative();
@@ -141,7 +141,10 @@ export const Offer = z.object({
   /** Version that the delta is against. */
   base: Sha256,
   samples: z.int().positive(),
-  /** Mean loss of the last local epoch, and of the base model on held-back data before training. */
+  /**
+   * Mean loss of the last local epoch, in a round of pretraining of the pretext; and of the base model on held-back data before training, always of what the
+   * detector is for.
+   */
   loss: finite,
   heldBackLoss: finite,
   trainMs: count,
@@ -247,7 +250,7 @@ export const Invite = z.object({
   base: Sha256,
   /** From the moment it is received: clocks of devices are not trusted. */
   deadlineMs: z.int().positive(),
-  training: TrainingSpec,
+  training: RoundTraining,
   seed: z.int().nonnegative(),
 });
 export type Invite = z.infer<typeof Invite>;

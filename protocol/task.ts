@@ -3,6 +3,31 @@ import { parseAlarmBudget } from "./alarm-budget.ts";
 import { TaskId } from "./ids.ts";
 import { limits } from "./limits.ts";
 
+/** Of no effect. */
+const off = 0;
+
+/**
+ * What is changed in training samples before they are learned from, drawn anew each epoch; what is left out is off. Each is told of in
+ * models/detectors/augment. Sizes are in standard deviations of a channel, or in the unit of the values where a kind does not scale (images).
+ */
+export const AugmentSpec = z.strictObject({
+  /** Standard deviation of noise added to every value of the input. */
+  jitter: z.number().min(off).max(10).exactOptional(),
+  /** Standard deviation of a factor about 1 for each channel. */
+  scaling: z.number().min(off).max(2).exactOptional(),
+  /** Share of the input's values that are hidden, each channel by itself; of an image, the share of a square in it. */
+  masking: z.number().min(off).max(0.9).exactOptional(),
+  /** Mean length of what is hidden in rows; 1: single values. */
+  maskRows: z.number().min(1).max(1000).exactOptional(),
+  /** Standard deviation of the speed of time about 1. */
+  warp: z.number().min(off).max(1).exactOptional(),
+  /** Pieces that a window is cut into and put together from in another order; 1 is off. */
+  permutation: z.int().min(off).max(16).exactOptional(),
+  /** The alpha of the beta distribution that two samples are mixed by. */
+  mixup: z.number().min(off).max(10).exactOptional(),
+});
+export type AugmentSpec = z.infer<typeof AugmentSpec>;
+
 /** How a device trains in one round. */
 export const TrainingSpec = z.strictObject({
   epochs: z.int().positive().max(1000).default(2),
@@ -13,8 +38,30 @@ export const TrainingSpec = z.strictObject({
   clipNorm: z.number().nonnegative().default(1),
   /** Weight of the proximal term (FedProx, Li et al. 2020, arXiv 1812.06127); 0 is FedAvg. */
   mu: z.number().nonnegative().default(0),
+  augment: AugmentSpec.exactOptional(),
 });
 export type TrainingSpec = z.infer<typeof TrainingSpec>;
+
+/**
+ * What a network can be taught before what it is for. masked: to fill in values hidden from its input (Zerveas et al. 2021, arXiv 2010.02803). rotation: to
+ * tell by how many quarters an image was turned (Gidaris et al. 2018, arXiv 1803.07728).
+ */
+export const pretexts = ["masked", "rotation"] as const;
+export type Pretext = (typeof pretexts)[number];
+
+/** As an invitation says it: in a round of pretraining, by what. */
+export const RoundTraining = z.strictObject({
+  ...TrainingSpec.shape,
+  pretext: z.enum(pretexts).exactOptional(),
+});
+export type RoundTraining = z.infer<typeof RoundTraining>;
+
+/** The first so many of a task's rounds teach the pretext, the others what the detector is for. */
+export const PretrainSpec = z.strictObject({
+  rounds: z.int().positive().max(1_000_000),
+  objective: z.enum(pretexts),
+});
+export type PretrainSpec = z.infer<typeof PretrainSpec>;
 
 /** `auto`: the quantile, or POT at the same risk where too few scores lie above it. */
 export const alarmRules = ["auto", "quantile", "pot", "mad", "conformal"] as const;
@@ -77,6 +124,7 @@ export const detectorNames = [
   "lstm-forecaster",
   "mahalanobis",
   "mlp-autoencoder",
+  "multimodal-autoencoder",
   "pca",
   "rnn-forecaster",
   "t-test",
@@ -142,19 +190,25 @@ export const RoundSpec = z.strictObject({
 export type RoundSpec = z.infer<typeof RoundSpec>;
 
 /** One detector trained over one part of the fleet. */
-export const TaskSpec = z.strictObject({
-  id: TaskId.default("main"),
-  detector: DetectorSpec.prefault({}),
-  training: TrainingSpec.prefault({}),
-  alarm: AlarmSpec.prefault({}),
-  round: RoundSpec.prefault({}),
-  /** Rounds to run; after them the task serves its last version. */
-  rounds: z.int().positive().max(1_000_000).default(10),
-  /** Devices that must be ready before round one. */
-  minDevices: z.int().positive().default(1),
-  seed: z.int().nonnegative().max(0xffffffff).default(1),
-  /** Bytes of one chunk of an update or a version. */
-  chunkBytes: z.int().min(64).max(limits.chunkBytes).default(limits.chunkBytes),
-  heartbeatMs: z.int().min(100).max(3_600_000).default(10_000),
-});
+export const TaskSpec = z
+  .strictObject({
+    id: TaskId.default("main"),
+    detector: DetectorSpec.prefault({}),
+    training: TrainingSpec.prefault({}),
+    pretrain: PretrainSpec.exactOptional(),
+    alarm: AlarmSpec.prefault({}),
+    round: RoundSpec.prefault({}),
+    /** Rounds to run; after them the task serves its last version. */
+    rounds: z.int().positive().max(1_000_000).default(10),
+    /** Devices that must be ready before round one. */
+    minDevices: z.int().positive().default(1),
+    seed: z.int().nonnegative().max(0xffffffff).default(1),
+    /** Bytes of one chunk of an update or a version. */
+    chunkBytes: z.int().min(64).max(limits.chunkBytes).default(limits.chunkBytes),
+    heartbeatMs: z.int().min(100).max(3_600_000).default(10_000),
+  })
+  .refine(({ pretrain, rounds }) => pretrain === undefined || pretrain.rounds < rounds, {
+    path: ["pretrain", "rounds"],
+    message: "the rounds of pretraining are the first of all rounds; leave some for the detector itself",
+  });
 export type TaskSpec = z.infer<typeof TaskSpec>;

@@ -3,6 +3,7 @@ import { everyAddress } from "../../protocol/join.ts";
 import { TaskSpec } from "../../protocol/task.ts";
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
+import { learningFlags } from "../config/learning-flags.ts";
 import { painter } from "../terminal.ts";
 import {
   exitWithParent,
@@ -78,6 +79,7 @@ export const coordinatorCommand = command({
       flag: "--learning-rate <rate>",
       description: "learning rate of a device's optimizer",
     },
+    ...learningFlags,
     {
       path: "task.round.quorum",
       flag: "--quorum <part>",

@@ -57,7 +57,12 @@ interface DetectorView {
   readonly channels: number;
   /** null where it can't be made for so many channels. */
   readonly parameters: number | null;
+  /** Of a task's `training.augment`, and of its `pretrain`. */
+  readonly augments: readonly string[];
+  readonly pretexts: readonly string[];
   readonly hyperparameters: Readonly<Record<string, Hyperparameter>>;
+  /** Those without a default, with an example. */
+  readonly mustSet?: Readonly<Record<string, number>>;
 }
 
 /** The channels of SMD, and the pixels of Fashion-MNIST. */
@@ -65,14 +70,19 @@ const CHANNELS = { series: 38, images: 28 * 28 };
 
 async function view(name: (typeof detectorNames)[number], wanted: number | undefined): Promise<DetectorView> {
   const kind = await kindOf(name);
-  const channels = wanted ?? (kind.input === "images" ? CHANNELS.images : CHANNELS.series);
+  const usual = kind.input === "images" ? CHANNELS.images : CHANNELS.series;
+  const channels = wanted ?? kind.mustSet?.channels ?? usual;
   const { title, about, input, learns, hyperparameters, supervised = false } = kind;
+  const { augments = [], pretexts = [] } = kind;
   const parameters = await countParameters(name, channels).catch(() => null);
-  return { name, title, about, input, learns, supervised, channels, parameters, hyperparameters };
+  const learning = { learns, supervised, augments, pretexts };
+  const needed = kind.mustSet && { mustSet: kind.mustSet.options };
+  return { name, title, about, input, ...learning, channels, parameters, hyperparameters, ...needed };
 }
 
 async function countParameters(name: (typeof detectorNames)[number], channels: number): Promise<number> {
-  const spec = DetectorSpec.parse({ name });
+  const { mustSet } = await kindOf(name);
+  const spec = DetectorSpec.parse({ name, options: mustSet?.options });
   const topology = JSON.stringify(await blueprintFor(spec, channels));
   const detector = await openDetector({ spec, topology, channels, seed: 1, statistics: null, maxBatch: 1 });
   try {
@@ -102,11 +112,14 @@ function listText(detectors: readonly DetectorView[]): string {
 }
 
 function oneText({ name, title, about, ...rest }: DetectorView): string {
-  const { input, learns, supervised, parameters, channels, hyperparameters } = rest;
+  const { input, learns, supervised, augments, pretexts, parameters, channels, hyperparameters, mustSet } =
+    rest;
   const entries = Object.entries(hyperparameters);
   const facts = [
     ["takes", input],
     ["learns", `${learns}${supervised ? ", from labels" : ""}`],
+    ...(augments.length > 0 ? [["augment", augments.join(", ")]] : []),
+    ...(pretexts.length > 0 ? [["pretrain", pretexts.join(", ")]] : []),
     [
       "size",
       parameters === null ? "-" : `${parameters.toLocaleString("en")} parameters at ${channels} channels`,
@@ -126,9 +139,10 @@ function oneText({ name, title, about, ...rest }: DetectorView): string {
           ],
           entries,
         );
-  const [key, one] = entries[0] ?? [];
-  const setting = key === undefined ? "" : `, options: { ${key}: ${one!.default} }`;
-  const option = key === undefined ? "" : ` --options ${name}.${key}=${one!.default}`;
+  const first = entries.slice(0, 1).map(([key, one]) => [key, one.default] as const);
+  const shown = mustSet ? Object.entries(mustSet) : first;
+  const setting = shown.map(([key, value]) => `${key}: ${value}`).join(", ");
+  const option = shown.map(([key, value]) => `${name}.${key}=${value}`).join(",");
   return [
     `${name}: ${title}`,
     "",
@@ -139,8 +153,8 @@ function oneText({ name, title, about, ...rest }: DetectorView): string {
     tuned,
     "",
     "Judge it on your data:",
-    `  starling evaluate --data DIR --detector ${name}${option}`,
+    `  starling evaluate --data DIR --detector ${name}${option && ` --options ${option}`}`,
     "Train it in a fleet, in the --config file of `starling coordinator`:",
-    `  task: { detector: { name: ${name}${setting} } }`,
+    `  task: { detector: { name: ${name}${setting && `, options: { ${setting} }`} } }`,
   ].join("\n");
 }

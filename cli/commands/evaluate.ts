@@ -1,5 +1,6 @@
 import { arms } from "../../models/evaluation/arms.ts";
 import { command } from "../command.ts";
+import { learningFlags } from "../config/learning-flags.ts";
 import { EvaluateOptions } from "../evaluate/options.ts";
 
 export const evaluateCommand = command({
@@ -45,6 +46,7 @@ export const evaluateCommand = command({
       flag: "--epochs <n>",
       description: "epochs in one round; local and central train as many in all",
     },
+    ...learningFlags,
     { path: "task.detector.window", flag: "--window <n>", description: "rows of a training window" },
     {
       path: "task.detector.scaling",

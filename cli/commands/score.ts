@@ -1,14 +1,10 @@
-import { createWriteStream } from "node:fs";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { FleetError } from "../../protocol/errors.ts";
 import { command } from "../command.ts";
 import { count } from "../report/page.ts";
+import { alarmsTable } from "../score/alarms-table.ts";
 import { modelFlags, modelOptions, readInputs } from "../score/options.ts";
-import type { AlarmView } from "../score/write-scores.ts";
-import { table } from "../table.ts";
-import { answer, printable } from "../terminal.ts";
+import { answer } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
 
 const Options = z.strictObject({
@@ -57,21 +53,11 @@ export const scoreCommand = command({
       throw new FleetError("BAD_INPUT", "--out - and --json both want stdout; give --out a file");
     const { loadModel } = await import("../score/model.ts");
     const { scoreSeries } = await import("../score/score-series.ts");
-    const { alarmViews, scoreLines } = await import("../score/write-scores.ts");
+    const { alarmViews, writeScores } = await import("../score/write-scores.ts");
     const model = await loadModel(path, task);
     const { series, normal } = await readInputs(files);
     const scored = await scoreSeries(model, series, normal);
-    if (out !== undefined) {
-      const form = format ?? (/\.(?:jsonl|ndjson|json)$/.test(out) ? "jsonl" : "csv");
-      const lines = Readable.from(scoreLines(scored, series, form));
-      if (out === "-") await pipeline(lines, terminal.stdout, { end: false });
-      else
-        await pipeline(lines, createWriteStream(out)).catch((cause: Error) => {
-          throw new FleetError("BAD_INPUT", `${out}: can't be written (${cause.message}); check the path`, {
-            cause,
-          });
-        });
-    }
+    if (out !== undefined) await writeScores(scored, series, { out, format, stdout: terminal.stdout });
     const alarms = alarmViews(scored, series);
     const { detector, threshold } = scored;
     answer(out === "-" ? { ...terminal, stdout: terminal.stderr } : terminal, asJson, {
@@ -85,37 +71,3 @@ export const scoreCommand = command({
     return undefined;
   },
 });
-
-function alarmsTable(alarms: readonly AlarmView[], threshold: number): string {
-  const timed = alarms[0]?.fromTime !== null;
-  const place = (row: number, time: string | null) =>
-    time === null ? String(row) : time.slice(0, 19).replace("T", " ");
-  return table<AlarmView>(
-    [
-      {
-        title: timed ? "from" : "from row",
-        value: ({ from, fromTime }) => place(from, fromTime),
-        align: "right",
-      },
-      {
-        title: timed ? "to" : "to row",
-        value: ({ to, toTime, open }) => `${place(to - 1, toTime)}${open ? " (open)" : ""}`,
-        align: "right",
-      },
-      { title: "rows", value: ({ from, to }) => to - from, digits: 0 },
-      { title: "raised after", value: ({ from, raised }) => raised - from + 1, digits: 0 },
-      {
-        title: "peak",
-        value: ({ peak }) => (threshold > 0 ? `${(peak / threshold).toFixed(1)} x` : peak.toPrecision(3)),
-        align: "right",
-      },
-      { title: "probability", value: ({ probability }) => probability.toExponential(1), align: "right" },
-      {
-        title: "channels",
-        value: ({ channels }) =>
-          channels.map(({ name, share }) => `${printable(name)} ${Math.round(100 * share)} %`).join(", "),
-      },
-    ],
-    alarms,
-  );
-}

@@ -12,6 +12,7 @@ import {
 import { FleetError } from "../../protocol/errors.ts";
 import { TaskSpec } from "../../protocol/task.ts";
 import { command, type Terminal } from "../command.ts";
+import { learningFlags } from "../config/learning-flags.ts";
 import { table } from "../table.ts";
 import { answer } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
@@ -53,6 +54,7 @@ export const tuneCommand = command({
     { path: "devices", flag: "--devices <names>", description: "only these devices, joined by commas" },
     { path: "task.rounds", flag: "--rounds <n>", description: "rounds of the task" },
     { path: "task.training.epochs", flag: "--epochs <n>", description: "epochs in one round" },
+    ...learningFlags,
     { path: "task.seed", flag: "--seed <n>", description: "of the search, the weights and the faults" },
     { path: "set", flag: "--set <name>", description: "read it as this known set, or as a .yaml file says" },
     { path: "setTask", flag: "--set-task <name>", description: "one task of a set that has several" },
@@ -89,10 +91,11 @@ export const tuneCommand = command({
       const latest = sliceSeries(train, Math.max(0, train.rows - rows), train.rows);
       devices.push({ device, train: { ...latest, values: latest.values.slice() } });
     }
-    const { detector, training, alarm, seed, rounds } = task;
+    const { detector, training, pretrain, alarm, seed, rounds } = task;
     const tuned = await searched(terminal, {
       detector,
       training: { ...training, epochs: rounds * training.epochs },
+      pretrain: pretrain && { ...pretrain, epochs: pretrain.rounds * training.epochs },
       alarm,
       devices,
       trials,

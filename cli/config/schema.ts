@@ -108,7 +108,8 @@ function unwrap(schema: z.ZodType): z.ZodType {
   let at = schema;
   for (;;) {
     if (at instanceof z.ZodDefault || at instanceof z.ZodPrefault) at = at.def.innerType as z.ZodType;
-    else if (at instanceof z.ZodOptional || at instanceof z.ZodNullable) at = at.def.innerType as z.ZodType;
+    else if (at instanceof z.ZodOptional || at instanceof z.ZodExactOptional || at instanceof z.ZodNullable)
+      at = at.def.innerType as z.ZodType;
     else if (at instanceof z.ZodPipe) at = at.def.in as z.ZodType;
     else return at;
   }

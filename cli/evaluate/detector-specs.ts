@@ -1,4 +1,10 @@
-import { type DetectorName, detectorNames, kindOf, tunedOptions } from "../../models/detectors/catalog.ts";
+import {
+  type DetectorName,
+  detectorNames,
+  kindOf,
+  tunedOptions,
+  unsetOptions,
+} from "../../models/detectors/catalog.ts";
 import type { DetectorKind, Input } from "../../models/detectors/kind.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { nearest } from "../../protocol/nearest.ts";
@@ -61,6 +67,14 @@ export async function chooseDetectors(
       options: { ...(name === base.name ? base.options : {}), ...changed },
     };
     tunedOptions(kind, spec);
+    const unset = unsetOptions(kind, spec);
+    if (unset.length > 0) {
+      if (!named.includes(name)) continue;
+      throw new FleetError(
+        "BAD_INPUT",
+        `${name} can't guess its options ${unset.join(" and ")}; give --options ${unset.map((key) => `${name}.${key}=N`).join(",")}`,
+      );
+    }
     choices.push({ spec, kind });
   }
   return choices;

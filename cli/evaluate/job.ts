@@ -4,7 +4,7 @@ import type { DataSet } from "../../models/data/device-set.ts";
 import type { Arm } from "../../models/evaluation/arms.ts";
 import { type ResultRow, resultRow } from "../../models/evaluation/results.ts";
 import { baselines, run } from "../../models/evaluation/run.ts";
-import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import { type DevicePlot, devicePlot, type PlotSize } from "../report/device-plot.ts";
 import { readable } from "./readable.ts";
 
@@ -24,6 +24,7 @@ export interface DetectorWork {
   readonly kind: "detector";
   readonly detector: DetectorSpec;
   readonly training: TrainingSpec;
+  readonly pretrain?: PretrainSpec;
   readonly alarm: AlarmSpec;
   readonly rounds: number;
   readonly arms: readonly Arm[];

@@ -1,5 +1,5 @@
 import type { ResultRow, SummaryRow } from "../../models/evaluation/results.ts";
-import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 
 /** What an evaluation gives, as `--json` writes it. The same command on the same data writes the same bytes. */
 export interface EvaluationResult {
@@ -16,6 +16,7 @@ export interface EvaluationSettings {
   readonly seeds: readonly number[];
   readonly rounds: number;
   readonly training: TrainingSpec;
+  readonly pretrain?: PretrainSpec;
   readonly sets: readonly {
     readonly data: string;
     readonly title: string;

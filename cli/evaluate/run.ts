@@ -1,5 +1,6 @@
 import { openDataSets } from "../../models/data/data-set.ts";
 import type { DataSet } from "../../models/data/device-set.ts";
+import { checkLearning } from "../../models/detectors/check-learning.ts";
 import { summarize } from "../../models/evaluation/results.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import type { Terminal } from "../command.ts";
@@ -68,6 +69,7 @@ interface Planned {
 async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
   const { data, set, setTask, labelColumn, devices, arms, task, vusWindow, vusThresholds } = options;
   const { training, rounds } = task;
+  const pretrain = task.pretrain && { pretrain: task.pretrain };
   const open = {
     ...(set !== undefined && { set }),
     ...(setTask !== undefined && { task: setTask }),
@@ -88,6 +90,9 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
       options: options.options,
       of: { kind: one.kind, classes: await hasClasses(read.set) },
     });
+    for (const { spec, kind } of choices)
+      if (kind.learns === "by gradients")
+        checkLearning(spec.name, kind, { training, pretext: task.pretrain?.objective });
     if (choices.length === 0)
       throw new FleetError("BAD_INPUT", `no detector learns from ${one.kind}, which ${one.name} is of`);
     // Rows in no order have no neighbours to be smoothed or counted with.
@@ -102,7 +107,16 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
     for (const { spec: detector } of choices) {
       for (const seed of seeds) {
         const plots = options.report !== undefined && seed === seeds[0] && size ? { plots: size } : {};
-        const work = { kind: "detector", detector, training, alarm, rounds, arms, ...plots } as const;
+        const work = {
+          kind: "detector",
+          detector,
+          training,
+          ...pretrain,
+          alarm,
+          rounds,
+          arms,
+          ...plots,
+        } as const;
         jobs.push({ ...common, seed, work });
       }
     }
@@ -116,7 +130,7 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
       detectors: choices.map(({ spec }) => spec),
     });
   }
-  return { jobs, leftOut, settings: { vus, seeds, rounds, training, sets: planned } };
+  return { jobs, leftOut, settings: { vus, seeds, rounds, training, ...pretrain, sets: planned } };
 }
 
 async function hasClasses({ devices }: DataSet): Promise<boolean> {
@@ -215,6 +229,11 @@ function commandText(options: EvaluateOptions): string {
     options.options.length > 0 && `--options ${options.options.join(",")}`,
     `--arms ${options.arms.join(",")} --seeds ${options.seeds} --seed ${task.seed}`,
     `--rounds ${task.rounds} --epochs ${task.training.epochs} --window ${task.detector.window}`,
+    task.training.augment &&
+      `--augment ${Object.entries(task.training.augment)
+        .map(([name, size]) => `${name}=${size}`)
+        .join(",")}`,
+    task.pretrain && `--pretrain ${task.pretrain.objective}:${task.pretrain.rounds}`,
     `--vus-window ${options.vusWindow} --vus-thresholds ${options.vusThresholds}`,
   ];
   return parts.filter(Boolean).join(" ");

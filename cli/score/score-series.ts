@@ -93,7 +93,7 @@ export async function scoreSeries(model: Model, series: Series, normal?: Series)
 }
 
 /** The alarms that an agent would raise, with what made them. */
-function findAlarms(
+export function findAlarms(
   {
     scores,
     probabilities,

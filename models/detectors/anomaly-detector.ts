@@ -3,6 +3,7 @@ import { sameLayout } from "../../protocol/frame.ts";
 import { tailProbability } from "../scoring/tail.ts";
 import { topChannels } from "../scoring/top-channels.ts";
 import { type DetectorName, kindOf, tunedOptions } from "./catalog.ts";
+import { checkLearning } from "./check-learning.ts";
 import { type DetectedEvent, detectEvents, type NamedShare, namedShares } from "./detect-events.ts";
 import { damaged, decodeDetector, encodeDetector } from "./detector-file.ts";
 import {
@@ -91,6 +92,8 @@ export interface Detection {
 
 export interface DetectorStream {
   push(row: ArrayLike<number | null>): StreamedRow;
+  /** The channels that made the last row's score, highest first; empty for kinds that judge a row as a whole. */
+  explain(): NamedShare[];
 }
 
 export interface StreamedRow {
@@ -109,7 +112,10 @@ export async function createDetector(
 ): Promise<AnomalyDetector> {
   const known = knownDetector(name);
   const settings = detectorSettings(options);
-  tunedOptions(await kindOf(known), specsOf(known, settings).spec);
+  const kind = await kindOf(known);
+  const { spec, training } = specsOf(known, settings);
+  tunedOptions(kind, spec);
+  checkLearning(known, kind, { training, pretext: settings.pretrain?.objective });
   return face(known, settings);
 }
 
@@ -246,6 +252,10 @@ function face(name: DetectorName, settings: DetectorSettings, from?: Fitted): An
             channels: event && pass.byChannel ? namedShares(event.topChannels, own.names) : [],
           };
         },
+        explain: () =>
+          pass.byChannel
+            ? namedShares(topChannels(pass.scorer.contributions, own.names.length), own.names)
+            : [],
       };
     },
     save() {

@@ -1,3 +1,4 @@
+import { seriesAugments } from "./augment/names.ts";
 import type { DetectorKind } from "./kind.ts";
 import { linearHyperparameters } from "./linear-part.ts";
 import { openMaskedReconstruction } from "./masked-reconstruction.ts";
@@ -12,6 +13,8 @@ export const attention: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  augments: seriesAugments,
+  pretexts: ["masked"],
   hyperparameters: {
     ...linearHyperparameters,
     size: {

@@ -1,5 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { type DetectorSpec, detectorNames } from "../../protocol/task.ts";
+import { type DetectorSpec, detectorNames, type Pretext } from "../../protocol/task.ts";
 import type { DetectorKind } from "./kind.ts";
 
 export type DetectorName = (typeof detectorNames)[number];
@@ -20,6 +20,7 @@ const kinds: Record<DetectorName, () => Promise<DetectorKind>> = {
   "lstm-forecaster": async () => (await import("./recurrent-forecasters.ts")).lstmForecaster,
   mahalanobis: async () => (await import("./mahalanobis.ts")).mahalanobis,
   "mlp-autoencoder": async () => (await import("./mlp-autoencoder.ts")).mlpAutoencoder,
+  "multimodal-autoencoder": async () => (await import("./multimodal-autoencoder.ts")).multimodalAutoencoder,
   pca: async () => (await import("./pca.ts")).pca,
   "rnn-forecaster": async () => (await import("./recurrent-forecasters.ts")).rnnForecaster,
   "t-test": async () => (await import("./t-test.ts")).tTest,
@@ -57,7 +58,12 @@ export function tunedOptions(kind: DetectorKind, spec: DetectorSpec): Record<str
   return tuned;
 }
 
-/** The kind of a spec. Throws BAD_INPUT for hyperparameters or a topology that the kind can't have, and for one that it must have. */
+/** Hyperparameters that must be set and are not. */
+export function unsetOptions({ mustSet }: DetectorKind, { options }: DetectorSpec): string[] {
+  return Object.keys(mustSet?.options ?? {}).filter((key) => !options[key]);
+}
+
+/** The kind of a spec. Throws BAD_INPUT for hyperparameters or a topology that the kind can't have, and for ones that it must have. */
 export async function checkSpec(spec: DetectorSpec): Promise<DetectorKind> {
   const kind = await kindOf(spec.name);
   const isOwn = spec.name === "layers-model";
@@ -72,6 +78,12 @@ export async function checkSpec(spec: DetectorSpec): Promise<DetectorKind> {
       "layers-model needs a network: give the task a topology, the LayersModel JSON of a network",
     );
   tunedOptions(kind, spec);
+  const unset = unsetOptions(kind, spec);
+  if (unset.length > 0)
+    throw new FleetError(
+      "BAD_INPUT",
+      `${spec.name} can't guess its options ${unset.join(" and ")}: set them, as its hyperparameters say`,
+    );
   return kind;
 }
 
@@ -85,8 +97,12 @@ export async function checkFleetSpec(spec: DetectorSpec): Promise<void> {
     );
 }
 
-/** What the first version of a task carries beside the weights. */
-export async function blueprintFor(spec: DetectorSpec, channels: number): Promise<unknown> {
+/** What the first version of a task carries beside the weights; `pretext`: what the task pretrains by. */
+export async function blueprintFor(
+  spec: DetectorSpec,
+  channels: number,
+  pretext?: Pretext,
+): Promise<unknown> {
   const kind = await checkSpec(spec);
-  return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec) });
+  return kind.blueprint({ spec, channels, tuned: tunedOptions(kind, spec), pretext });
 }

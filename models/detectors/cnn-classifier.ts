@@ -1,10 +1,12 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { graph } from "./topology.ts";
-import { rowsOf, windowSamples } from "./window-samples.ts";
+import { windowSamples } from "./window-samples.ts";
 
 const LOSS = "sparseCategoricalCrossentropy";
 
@@ -17,6 +19,8 @@ export const cnnClassifier: DetectorKind = {
   supervised: true,
   scaling: "channels",
   normalized: false,
+  // The others move rows off their labels.
+  augments: ["jitter", "scaling", "masking"],
   hyperparameters: {
     classes: {
       default: 2,
@@ -38,16 +42,17 @@ export const cnnClassifier: DetectorKind = {
 };
 
 async function openClassifier(options: EstimatorOptions): Promise<Estimator> {
-  const { spec, tuned } = options;
+  const { spec, tuned, channels } = options;
   const { window, stride } = spec;
   const classes = tuned.classes!;
   const model = await compileNetwork(options);
-  const windows = (parts: readonly ScaledPart[], stride: number) =>
+  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
     windowSamples(parts.filter(hasLabels), {
       rows: window,
       stride,
-      write(part, first, { x, y }) {
-        x.set(rowsOf(part, first, window));
+      change,
+      write({ seen, part, first }, { x, y }) {
+        x.set(seen);
         for (let i = 0; i < window; i++) y[i] = classOf(part.labels![first + i]!, classes);
       },
     });
@@ -57,7 +62,8 @@ async function openClassifier(options: EstimatorOptions): Promise<Estimator> {
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, stride).count,
     async train(parts, options) {
-      const samples = windows(parts, stride);
+      const change = await changeFor(options, { rows: window, channels });
+      const samples = windows(parts, stride, change);
       if (samples.count === 0)
         throw new FleetError(
           "UNAVAILABLE",

@@ -1,3 +1,4 @@
+import { seriesAugments } from "./augment/names.ts";
 import { causalConvolutions, convolutionHyperparameters } from "./causal-convolutions.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
@@ -12,6 +13,8 @@ export const cnnForecaster: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  augments: seriesAugments,
+  pretexts: ["masked"],
   hyperparameters: {
     ...linearHyperparameters,
     ...convolutionHyperparameters,

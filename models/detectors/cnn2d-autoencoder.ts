@@ -1,9 +1,11 @@
 import { aloneStream } from "./alone-stream.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { compileImageNetwork, halve } from "./image-network.ts";
 import { imageShapeOf, imageShapeOptions } from "./image-shape.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
-import { fitNetwork, meanLoss } from "./network.ts";
-import { rowSamples } from "./row-samples.ts";
+import { imageObjectives, imageOutputs } from "./rotation-pretext.ts";
+import { rowSamples, rowsOf } from "./row-samples.ts";
 import { graph } from "./topology.ts";
 
 export const cnn2dAutoencoder: DetectorKind = {
@@ -14,6 +16,8 @@ export const cnn2dAutoencoder: DetectorKind = {
   learns: "by gradients",
   scaling: "none",
   normalized: true,
+  augments: ["jitter", "masking", "mixup"],
+  pretexts: ["rotation"],
   hyperparameters: {
     ...imageShapeOptions,
     filters: {
@@ -63,24 +67,30 @@ export const cnn2dAutoencoder: DetectorKind = {
     const back = twice("image-again", depth, 5, "sigmoid", twice("edges-again", filters, 3, "relu", grid));
     const over = [small[0] * 4 - height, small[1] * 4 - width] as const;
     const cropping = over.map((size) => [0, size]);
-    return g.topology(
-      over.some((size) => size > 0) ? g.layer("Cropping2D", "cut", { cropping }, back) : back,
-    );
+    const own = over.some((size) => size > 0) ? g.layer("Cropping2D", "cut", { cropping }, back) : back;
+    return g.topology(...imageOutputs(g, options, { own, features: squeezed }));
   },
   open: openImageAutoencoder,
 };
 
 async function openImageAutoencoder(options: EstimatorOptions): Promise<Estimator> {
   const model = await compileImageNetwork(options);
-  const samples = (parts: readonly ScaledPart[]) => rowSamples(parts, ({ values }, y) => y.set(values));
+  const samples = (parts: readonly ScaledPart[], change?: Change) =>
+    rowSamples(rowsOf(parts), ({ values }, y) => y.set(values), change);
   const { channels } = options;
+  const [height, width, depth] = model.inputShape as [number, number, number];
+  const objectives = imageObjectives(model, "mse");
   return {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => samples(parts).count,
-    train: (parts, options) => fitNetwork(model, samples(parts), options),
-    loss: (parts) => meanLoss(model, samples(parts)),
+    async train(parts, options) {
+      if (options.training.pretext === "rotation") return objectives.pretrain(parts, options);
+      const change = await changeFor(options, { rows: 1, channels, image: { height, width, depth } });
+      return objectives.fit(samples(parts, change), options);
+    },
+    loss: (parts) => objectives.loss(samples(parts)),
     residuals: channels,
     stream: () =>
       aloneStream(channels, (row, target, out) => {

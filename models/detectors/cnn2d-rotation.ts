@@ -1,8 +1,9 @@
-import { FleetError } from "../../protocol/errors.ts";
 import type { FitOptions } from "../engine/fit-options.ts";
 import { aloneStream } from "./alone-stream.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import { compileImageNetwork, imageFeatures } from "./image-network.ts";
-import { type ImageShape, imageShapeOf, imageShapeOptions } from "./image-shape.ts";
+import { imageShapeOptions, squareOf } from "./image-shape.ts";
 import { type Transform, transformer, turnsAndShifts } from "./image-transforms.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
 import { fitNetwork, meanLoss } from "./network.ts";
@@ -20,6 +21,8 @@ export const cnn2dRotation: DetectorKind = {
   learns: "by gradients",
   scaling: "none",
   normalized: false,
+  // Each image is turned and moved after it was changed. Mixed images have been turned in two ways at once.
+  augments: ["jitter", "masking"],
   hyperparameters: {
     ...imageShapeOptions,
     filters: {
@@ -70,15 +73,18 @@ async function openRotation(options: EstimatorOptions): Promise<Estimator> {
   const transforms = all.map((transform) => transformer({ height, width, depth }, transform));
   const asked = [...all.keys()].filter((t) => isAsked(all[t]!));
   const draws = Math.min(tuned.draws!, transforms.length);
-  const samples = (parts: readonly ScaledPart[], seed: number) =>
-    transformedSamples(parts, { transforms, draws, channels, seed });
+  const samples = (parts: readonly ScaledPart[], seed: number, change?: Change) =>
+    transformedSamples(parts, { transforms, draws, channels, seed, change });
   const x = new Float32Array(asked.length * channels);
   return {
     layout: model.layout,
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => rowsOf(parts).count,
-    train: (parts, options) => fitNetwork(model, samples(parts, options.seed), options, { loss }),
+    async train(parts, options) {
+      const change = await changeFor(options, { rows: 1, channels, image: { height, width, depth } });
+      return fitNetwork(model, samples(parts, options.seed, change), options, { loss });
+    },
     loss: (parts) => meanLoss(model, samples(parts, 0), loss),
     residuals: 1,
     stream: () =>
@@ -118,13 +124,4 @@ function surprise(logits: Float32Array, asked: readonly number[]): number {
 
 function shiftOf(side: number, part: number): number {
   return Math.round(side * part);
-}
-
-function squareOf(options: Parameters<typeof imageShapeOf>[0]): ImageShape {
-  const shape = imageShapeOf(options);
-  if (shape.height === shape.width) return shape;
-  throw new FleetError(
-    "BAD_INPUT",
-    `${options.spec.name} turns images, so they must be square, not ${shape.height} x ${shape.width}; take cnn2d-autoencoder, or cut them`,
-  );
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { firstIssue } from "../../protocol/codec.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { nearest } from "../../protocol/nearest.ts";
-import { AlarmSpec, DetectorSpec, TaskSpec, TrainingSpec } from "../../protocol/task.ts";
+import { AlarmSpec, DetectorSpec, pretexts, TaskSpec, TrainingSpec } from "../../protocol/task.ts";
 import { type DetectorName, detectorNames } from "./catalog.ts";
 
 const task = TaskSpec.parse({});
@@ -18,6 +18,8 @@ export const DetectorSettings = z.strictObject({
   ...DetectorSpec.omit({ name: true, scaling: true }).shape,
   ...TrainingSpec.omit({ mu: true }).shape,
   epochs: TrainingSpec.shape.epochs.unwrap().default(DEFAULT_FIT_EPOCHS),
+  /** The first so many of the epochs of a fit, and not of what `partialFit` adds, teach the pretext. */
+  pretrain: z.strictObject({ epochs: z.int().positive(), objective: z.enum(pretexts) }).exactOptional(),
   alarm: AlarmSpec.prefault({}),
   /** The same seed and rows give the same weights to the bit. */
   seed: TaskSpec.shape.seed,
@@ -29,7 +31,15 @@ export type DetectorOptions = z.input<typeof DetectorSettings>;
 /** Throws BAD_INPUT with the nearest name for a setting that is not there. */
 export function detectorSettings(options: DetectorOptions): DetectorSettings {
   const parsed = DetectorSettings.safeParse(options);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { pretrain, epochs } = parsed.data;
+    if (pretrain !== undefined && pretrain.epochs >= epochs)
+      throw new FleetError(
+        "BAD_INPUT",
+        `${pretrain.epochs} of ${epochs} epochs are for pretraining; leave some for the detector itself`,
+      );
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0]!;
   if (issue.code !== "unrecognized_keys")
     throw new FleetError("BAD_INPUT", `a detector's setting is refused: ${firstIssue(parsed.error)}`);

@@ -1,5 +1,5 @@
 import type { Layout } from "../../protocol/frame.ts";
-import type { DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { DetectorSpec, RoundTraining } from "../../protocol/task.ts";
 import type { FitLevelOptions, Level } from "../scoring/alarm-level.ts";
 import type { DriftReference } from "../scoring/drift.ts";
 import type { Smoothing } from "../scoring/ladder.ts";
@@ -42,7 +42,7 @@ export interface Calibration {
 export type AlarmLevel = FitLevelOptions & { readonly smooth: Smoothing };
 
 export interface TrainOptions {
-  readonly training: TrainingSpec;
+  readonly training: RoundTraining;
   /** The result is for this device alone and not for an average. */
   readonly personal?: boolean;
   /** The values of the data are no longer needed: they are scaled in place, which spares a copy of them. */
@@ -59,9 +59,9 @@ export interface TrainOptions {
 export interface TrainResult {
   /** Windows trained on: the update's weight in the average. */
   readonly samples: number;
-  /** Mean loss of the last epoch. */
+  /** Mean loss of the last epoch: in pretraining, of the pretext. */
   readonly loss: number;
-  /** Loss of the weights before training, on the held-back part. */
+  /** Loss of the weights before training, on the held-back part, in pretraining too at what the detector is for: one curve over all rounds. */
   readonly heldBackLoss: number;
 }
 

@@ -4,6 +4,7 @@ import type { Calibration, Detector, TrainOptions } from "./detector.ts";
 import type { CheckedRows } from "./detector-rows.ts";
 import { type DetectorSettings, specsOf } from "./detector-settings.ts";
 import { openDetector } from "./open.ts";
+import { trainWhole } from "./pretraining.ts";
 
 /** A detector that has learned, with what it needs beside its weights. */
 export interface Fitted {
@@ -63,7 +64,9 @@ function open(
 export async function trainedOn(options: LearnOptions): Promise<Learned> {
   const { name, settings, rows } = options;
   const { names, channels } = rows;
-  const topology = JSON.stringify(await blueprintFor(specsOf(name, settings).spec, channels));
+  const topology = JSON.stringify(
+    await blueprintFor(specsOf(name, settings).spec, channels, settings.pretrain?.objective),
+  );
   const detector = await open(name, settings, { topology, names });
   try {
     return await learn({ detector, topology, names, fits: 0 }, options);
@@ -102,8 +105,9 @@ async function learn(
   const { training } = specsOf(name, settings);
   const { alarm } = settings;
   try {
-    const { samples, loss } = await detector.train(rows, {
+    const { samples, loss } = await trainWhole(detector, rows, {
       training,
+      pretrain: fits === 0 ? settings.pretrain : undefined,
       // Each fit draws its own order.
       seed: (settings.seed + fits) >>> 0,
       // What was known is mixed with what is new.

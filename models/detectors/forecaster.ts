@@ -1,9 +1,11 @@
 import type { Model } from "../engine/compile.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { withLinearPart } from "./linear-part.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { LINEAR_LAYER } from "./topology.ts";
-import { rowsOf, windowSamples } from "./window-samples.ts";
+import { windowSamples } from "./window-samples.ts";
 
 /** A forecaster of a version, whose linear part is solved for. More at `forecaster`. */
 export async function openForecaster(options: EstimatorOptions): Promise<Estimator> {
@@ -20,14 +22,15 @@ export function forecaster(
   { window, stride }: { readonly window: number; readonly stride: number },
   freeze: readonly string[] = [],
 ): Estimator {
-  const windows = (parts: readonly ScaledPart[], stride: number) =>
+  const channels = model.inputShape.at(-1)!;
+  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
     windowSamples(parts, {
       rows: window + 1,
       stride,
-      write(part, first, { x, y }) {
-        const rows = rowsOf(part, first, window + 1);
-        x.set(rows.subarray(0, x.length));
-        y.set(rows.subarray(part.channels));
+      change,
+      write({ seen, wanted }, { x, y }) {
+        x.set(seen.subarray(0, window * channels));
+        y.set(wanted.subarray(channels));
       },
     });
   return {
@@ -35,9 +38,13 @@ export function forecaster(
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, stride).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, stride), options, { freeze }),
+    async train(parts, options) {
+      const pretext = options.training.pretext === "masked";
+      const change = await changeFor(options, { rows: window + 1, channels, forecasts: true, pretext });
+      return fitNetwork(model, windows(parts, stride, change), options, { freeze });
+    },
     loss: (parts) => meanLoss(model, windows(parts, window)),
-    residuals: model.inputShape.at(-1)!,
+    residuals: channels,
     stream: () => forecastStream(model),
     dispose: () => model.dispose(),
   };

@@ -41,3 +41,13 @@ export function imageShapeOf({
     `${spec.name} can't take ${channels} channels as an image of ${depth} value${depth > 1 ? "s" : ""} a pixel; set its options height, width and depth so that their product is ${channels}`,
   );
 }
+
+/** As `imageShapeOf`, for what turns images. */
+export function squareOf(options: Parameters<typeof imageShapeOf>[0]): ImageShape {
+  const shape = imageShapeOf(options);
+  if (shape.height === shape.width) return shape;
+  throw new FleetError(
+    "BAD_INPUT",
+    `${options.spec.name} turns images, so they must be square, not ${shape.height} x ${shape.width}; cut them, or take cnn2d-autoencoder without rotation`,
+  );
+}

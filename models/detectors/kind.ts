@@ -1,5 +1,6 @@
 import type { Layout } from "../../protocol/frame.ts";
-import type { DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { DetectorSpec, Pretext, RoundTraining } from "../../protocol/task.ts";
+import type { AugmentName } from "./augment/names.ts";
 
 /** A number that a kind of detector can be tuned by. */
 export interface Hyperparameter {
@@ -40,6 +41,13 @@ export interface DetectorKind {
   /** true: each residual is divided by its usual size on held-back data; false: residuals are comparable as they are. A kind may leave it to its hyperparameters. */
   readonly normalized: boolean | ((tuned: Readonly<Record<string, number>>) => boolean);
   readonly hyperparameters: Hyperparameters;
+  /** What of `training.augment` it can use, and what it can be pretrained by; nothing where it does not say. */
+  readonly augments?: readonly AugmentName[];
+  readonly pretexts?: readonly Pretext[];
+  /** Hyperparameters that nobody can guess, with an example of them and the channels that go with it. */
+  readonly mustSet?: { readonly options: Readonly<Record<string, number>>; readonly channels: number };
+  /** true: it learns from what is missing too, and its training parts have `targets`. */
+  readonly marksMissing?: boolean;
   /** What a version carries beside the array, JSON: a LayersModel topology, or what the sums are of. */
   blueprint(options: BlueprintOptions): unknown;
   open(options: EstimatorOptions): Promise<Estimator>;
@@ -50,6 +58,8 @@ export interface BlueprintOptions {
   readonly spec: DetectorSpec;
   /** The kind's hyperparameters, defaults filled in. */
   readonly tuned: Readonly<Record<string, number>>;
+  /** The task pretrains by it, so the network needs a head for it where its own will not do. */
+  readonly pretext?: Pretext | undefined;
 }
 
 export interface EstimatorOptions extends BlueprintOptions {
@@ -70,10 +80,12 @@ export interface ScaledPart {
   readonly to: number;
   /** (rows): classes, where they are known. */
   readonly labels?: Uint8Array;
+  /** (rows, channels): the values with NaN for what is missing, for kinds that mark it. */
+  readonly targets?: Float32Array;
 }
 
 export interface EstimatorTraining {
-  readonly training: TrainingSpec;
+  readonly training: RoundTraining;
   /** The result is for this device alone and not for an average: what the fleet knows is mixed with what is its own. */
   readonly personal?: boolean;
   readonly seed: number;
@@ -87,11 +99,11 @@ export interface Estimator {
   /** A copy. */
   weights(): Float32Array;
   setWeights(flat: Float32Array): void;
-  /** Training samples that these parts give: the update's weight. */
-  samples(parts: readonly ScaledPart[]): number;
-  /** Goes on from the present weights; gives the mean loss of the last epoch. */
+  /** Training samples that these parts give, in pretraining or not: the update's weight. */
+  samples(parts: readonly ScaledPart[], pretext?: Pretext): number;
+  /** Goes on from the present weights; gives the mean loss of the last epoch, in pretraining the pretext's. */
   train(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<number>;
-  /** Mean loss of the present weights; parts that are too short for a window count nothing, NaN when all are. */
+  /** Mean loss of the present weights at what the detector is for, in pretraining too; parts that are too short for a window count nothing, NaN when all are. */
   loss(parts: readonly ScaledPart[]): number;
   /** Length of a row of residuals: the channels, where each channel has its own. */
   readonly residuals: number;

@@ -1,10 +1,13 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
+import type { Change } from "./augment/change.ts";
+import { seriesAugments } from "./augment/names.ts";
+import { changeFor } from "./augmentation.ts";
 import { forecaster } from "./forecaster.ts";
 import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
 import { reconstruction } from "./reconstruction.ts";
-import { rowsOf, windowSamples } from "./window-samples.ts";
+import { windowSamples } from "./window-samples.ts";
 import { windowStream } from "./window-stream.ts";
 
 export const layersModel: DetectorKind = {
@@ -15,6 +18,8 @@ export const layersModel: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  augments: seriesAugments,
+  pretexts: ["masked"],
   hyperparameters: {
     reconstructs: {
       default: 0,
@@ -89,13 +94,14 @@ function windowForecaster(
   { window, stride }: { readonly window: number; readonly stride: number },
 ): Estimator {
   const channels = model.inputShape.at(-1)!;
-  const windows = (parts: readonly ScaledPart[], stride: number) =>
+  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
     windowSamples(parts, {
       rows: window + 1,
       stride,
-      write(part, first, { x, y }) {
-        x.set(rowsOf(part, first, window));
-        y.set(rowsOf(part, first + window, 1));
+      change,
+      write({ seen, wanted }, { x, y }) {
+        x.set(seen.subarray(0, window * channels));
+        y.set(wanted.subarray(window * channels));
       },
     });
   return {
@@ -103,7 +109,11 @@ function windowForecaster(
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, stride).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, stride), options),
+    async train(parts, options) {
+      const pretext = options.training.pretext === "masked";
+      const change = await changeFor(options, { rows: window + 1, channels, forecasts: true, pretext });
+      return fitNetwork(model, windows(parts, stride, change), options);
+    },
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: channels,
     stream: () => windowStream({ model, window, channels, sees: "past", at: 0 }),

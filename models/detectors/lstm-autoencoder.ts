@@ -1,3 +1,4 @@
+import { seriesAugments } from "./augment/names.ts";
 import type { DetectorKind } from "./kind.ts";
 import { openReconstruction } from "./reconstruction.ts";
 import { aboutMean, centred, graph } from "./topology.ts";
@@ -10,6 +11,8 @@ export const lstmAutoencoder: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  augments: seriesAugments,
+  pretexts: ["masked"],
   hyperparameters: {
     units: {
       default: 24,

@@ -10,6 +10,9 @@ export const mlpAutoencoder: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  // A record has no time to warp.
+  augments: ["jitter", "scaling", "masking", "mixup"],
+  pretexts: ["masked"],
   hyperparameters: {
     hidden: {
       default: 64,

@@ -1,7 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
 import { compile, type Model } from "../engine/compile.ts";
 import type { FitOptions } from "../engine/fit-options.ts";
-import type { Samples } from "../engine/samples.ts";
+import type { MultiSamples, Samples } from "../engine/samples.ts";
 import type { EstimatorOptions, EstimatorTraining } from "./kind.ts";
 
 /** The network of a version. Throws BAD_SHAPE where it is for another number of channels; `width`: what the network takes a row, where that is more. */
@@ -20,7 +20,7 @@ export async function compileNetwork(
 /** Trains a detector's network as a task says; gives the mean loss of the last epoch. */
 export async function fitNetwork(
   model: Model,
-  samples: Samples,
+  samples: Samples | MultiSamples,
   { training, seed, signal, onEpoch }: EstimatorTraining,
   more: Pick<FitOptions, "freeze"> & { readonly loss?: FitOptions["loss"] } = {},
 ): Promise<number> {
@@ -42,7 +42,11 @@ export async function fitNetwork(
 }
 
 /** NaN where there is no sample. */
-export function meanLoss(model: Model, samples: Samples, loss: FitOptions["loss"] = "mse"): number {
+export function meanLoss(
+  model: Model,
+  samples: Samples | MultiSamples,
+  loss: FitOptions["loss"] = "mse",
+): number {
   return samples.count === 0 ? Number.NaN : model.evaluate(samples, { loss }).loss;
 }
 

@@ -1,6 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
-import { fitScaler, identityScaler, rowScaler, type Scaler } from "../data/scaling.ts";
+import { fitScaler, identityScaler, rowScaler, type Scaler, scaleSeries } from "../data/scaling.ts";
 import { splitByContent } from "../data/split-rows.ts";
 import { decodeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
@@ -99,12 +99,16 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const { series, train, heldBack } = cut;
     const scaler = fitOn(cut);
     const clipped = { ...scaler, clip: Math.min(scaler.clip, trainingClip) };
+    const missing = kind.marksMissing && {
+      targets: scaleSeries(clipped, series.values, { fill: false }),
+    };
     const read = scaledRows(series, clipped, { inTime, overwrite });
     const { labels } = series;
     const part = (range: RowRange): ScaledPart => ({
       read,
       channels,
       ...range,
+      ...missing,
       ...(labels === undefined ? {} : { labels }),
     });
     return { train: part(train), heldBack: part(heldBack) };
@@ -129,7 +133,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
         ...(signal === undefined ? {} : { signal }),
         onEpoch: ({ epoch, loss }) => onProgress?.({ epoch, epochs, loss }),
       });
-      return { samples: estimator.samples(train), loss, heldBackLoss };
+      return { samples: estimator.samples(train, training.pretext), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
     calibrate(recent, alarm: AlarmLevel): Calibration {

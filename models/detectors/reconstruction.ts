@@ -1,7 +1,9 @@
 import type { Model } from "../engine/compile.ts";
+import type { Change } from "./augment/change.ts";
+import { changeFor } from "./augmentation.ts";
 import type { Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
 import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
-import { rowsOf, windowSamples } from "./window-samples.ts";
+import { windowSamples } from "./window-samples.ts";
 import { windowStream } from "./window-stream.ts";
 
 export interface Reconstruction {
@@ -26,14 +28,17 @@ export async function openReconstruction(
 export function reconstruction(model: Model, { stride, reversed = false }: Reconstruction): Estimator {
   const channels = model.inputShape.at(-1)!;
   const window = model.inputShape.length === 1 ? 1 : model.inputShape[0]!;
-  const windows = (parts: readonly ScaledPart[], stride: number) =>
+  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
     windowSamples(parts, {
       rows: window,
       stride,
-      write(part, first, { x, y }) {
-        x.set(rowsOf(part, first, window));
-        for (let i = 0; i < window; i++)
-          y.set(rowsOf(part, reversed ? first + window - 1 - i : first + i, 1), i * channels);
+      change,
+      write({ seen, wanted }, { x, y }) {
+        x.set(seen);
+        for (let i = 0; i < window; i++) {
+          const row = reversed ? window - 1 - i : i;
+          y.set(wanted.subarray(row * channels, (row + 1) * channels), i * channels);
+        }
       },
     });
   // Single rows are far cheaper than windows, and neighbours tell no more of each other than strangers do.
@@ -44,7 +49,11 @@ export function reconstruction(model: Model, { stride, reversed = false }: Recon
     weights: () => model.weights(),
     setWeights: (flat) => model.setWeights(flat),
     samples: (parts) => windows(parts, between).count,
-    train: (parts, options) => fitNetwork(model, windows(parts, between), options),
+    async train(parts, options) {
+      const pretext = options.training.pretext === "masked";
+      const change = await changeFor(options, { rows: window, channels, pretext });
+      return fitNetwork(model, windows(parts, between, change), options);
+    },
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: channels,
     stream: () => windowStream({ model, window, channels, sees: "row", at }),

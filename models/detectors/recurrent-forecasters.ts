@@ -1,3 +1,4 @@
+import { seriesAugments } from "./augment/names.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { linearHyperparameters } from "./linear-part.ts";
@@ -23,6 +24,8 @@ function recurrent(layer: { title: string; about: string; className: string; gat
     learns: "by gradients",
     scaling: "channels",
     normalized: true,
+    augments: seriesAugments,
+    pretexts: ["masked"],
     hyperparameters,
     blueprint({ channels, spec, tuned }) {
       const g = graph(spec.name);

@@ -1,5 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Samples } from "../engine/samples.ts";
+import type { Change } from "./augment/change.ts";
 import type { ScaledPart } from "./kind.ts";
 
 /** A row of some part: an image or a record. */
@@ -10,14 +11,25 @@ export interface RowAt {
   readonly label: number | undefined;
 }
 
-/** The rows of several parts, one after the other. */
-export function rowsOf(parts: readonly ScaledPart[]): { count: number; at(index: number): RowAt } {
+/** A row as it is to be learned. */
+export interface Target extends RowAt {
+  /** Where it was mixed with another row: that row's class, and this row's own part, else 1. */
+  readonly other?: number | undefined;
+  readonly own: number;
+}
+
+/** The rows of several parts, one after the other; those that `keep` leaves out are not there. */
+export function rowsOf(
+  parts: readonly ScaledPart[],
+  keep?: (label: number | undefined) => boolean,
+): { count: number; at(index: number): RowAt } {
   const starts: number[] = [];
+  const kept = keep && parts.map((part) => keptRows(part, keep));
   let count = 0;
-  for (const { from, to } of parts) {
+  parts.forEach(({ from, to }, p) => {
     starts.push(count);
-    count += to - from;
-  }
+    count += kept ? kept[p]!.length : to - from;
+  });
   return {
     count,
     at(index) {
@@ -25,27 +37,47 @@ export function rowsOf(parts: readonly ScaledPart[]): { count: number; at(index:
       let p = starts.length - 1;
       while (starts[p]! > index) p--;
       const { read, from, labels } = parts[p]!;
-      const row = from + index - starts[p]!;
+      const k = index - starts[p]!;
+      const row = kept ? kept[p]![k]! : from + k;
       return { values: read(row, 1), label: labels?.[row] };
     },
   };
 }
 
-/** One sample a row; `target` writes what the network shall say of it. */
+function keptRows(
+  { from, to, labels }: ScaledPart,
+  keep: (label: number | undefined) => boolean,
+): Uint32Array {
+  return Uint32Array.from({ length: to - from }, (_, i) => from + i).filter((row) => keep(labels?.[row]));
+}
+
+/** One sample a row; `target` writes what the network shall say of it. `change` draws every row anew. */
 export function rowSamples(
-  parts: readonly ScaledPart[],
-  target: (row: RowAt, y: Float32Array) => void,
+  { count, at }: ReturnType<typeof rowsOf>,
+  target: (row: Target, y: Float32Array) => void,
+  change?: Change,
 ): Samples {
-  const { count, at } = rowsOf(parts);
+  const valuesAt = (index: number) => at(index).values;
   return {
     count,
     read(indexes, x, y) {
       const size = x.length / indexes.length;
       const outputs = y.length / indexes.length;
       for (let k = 0; k < indexes.length; k++) {
-        const row = at(indexes[k]!);
-        x.set(row.values, k * size);
-        target(row, y.subarray(k * outputs, (k + 1) * outputs));
+        const index = indexes[k]!;
+        const row = at(index);
+        const sample = y.subarray(k * outputs, (k + 1) * outputs);
+        if (!change) {
+          x.set(row.values, k * size);
+          target({ ...row, own: 1 }, sample);
+          continue;
+        }
+        const { seen, wanted, other, own } = change(index, count, valuesAt);
+        x.set(seen, k * size);
+        target(
+          { values: wanted, label: row.label, other: own < 1 ? at(other).label : undefined, own },
+          sample,
+        );
       }
     },
   };

@@ -1,3 +1,4 @@
+import { seriesAugments } from "./augment/names.ts";
 import { openForecaster } from "./forecaster.ts";
 import type { DetectorKind } from "./kind.ts";
 import { linearHyperparameters } from "./linear-part.ts";
@@ -11,6 +12,8 @@ export const tcnForecaster: DetectorKind = {
   learns: "by gradients",
   scaling: "channels",
   normalized: true,
+  augments: seriesAugments,
+  pretexts: ["masked"],
   hyperparameters: {
     ...linearHyperparameters,
     filters: {

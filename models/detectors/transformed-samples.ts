@@ -1,5 +1,6 @@
 import { createRandom } from "../engine/random.ts";
 import type { Samples } from "../engine/samples.ts";
+import type { Change } from "./augment/change.ts";
 import type { TransformImage } from "./image-transforms.ts";
 import type { ScaledPart } from "./kind.ts";
 import { rowsOf } from "./row-samples.ts";
@@ -11,6 +12,8 @@ export interface TransformedOptions {
   readonly channels: number;
   /** Of the order in which each image has its transforms: a round of the fleet must not see the same few again. */
   readonly seed: number;
+  /** Of the image's input, before it is transformed. */
+  readonly change?: Change | undefined;
 }
 
 /**
@@ -19,7 +22,7 @@ export interface TransformedOptions {
  */
 export function transformedSamples(
   parts: readonly ScaledPart[],
-  { transforms, draws, channels, seed }: TransformedOptions,
+  { transforms, draws, channels, seed, change }: TransformedOptions,
 ): Samples {
   const { count: images, at } = rowsOf(parts);
   const random = createRandom(seed);
@@ -30,13 +33,15 @@ export function transformedSamples(
   });
   const count = images * draws;
   let read = 0;
+  const valuesAt = (index: number) => at(index).values;
   return {
     count,
     read(indexes, x, y) {
       for (let k = 0; k < indexes.length; k++) {
         const epoch = Math.floor(read++ / count);
-        const { values } = at(Math.floor(indexes[k]! / draws));
-        const order = orders[Math.floor(indexes[k]! / draws)]!;
+        const image = Math.floor(indexes[k]! / draws);
+        const values = change?.(image, images, valuesAt).seen ?? valuesAt(image);
+        const order = orders[image]!;
         const t = order[((indexes[k]! % draws) + epoch * draws) % order.length]!;
         transforms[t]!(values, x.subarray(k * channels, (k + 1) * channels));
         y[k] = t;

@@ -1,6 +1,7 @@
 import { FleetError } from "../../protocol/errors.ts";
-import type { TrainingSpec } from "../../protocol/task.ts";
+import type { PretrainSpec, RoundTraining, TrainingSpec } from "../../protocol/task.ts";
 import type { Detector, Recent } from "../detectors/detector.ts";
+import { type PretrainOptions, trainWhole } from "../detectors/pretraining.ts";
 import { openAverage } from "../federation/average.ts";
 
 /**
@@ -15,7 +16,10 @@ export interface ArmsOptions {
   /** Opened once: its weights are set and read for each device in turn. */
   readonly detector: Detector;
   readonly training: TrainingSpec;
+  /** In all, those of pretraining among them. */
   readonly rounds: number;
+  /** The first rounds of `fedavg`; local and central begin with as many epochs of it. */
+  readonly pretrain?: PretrainSpec | undefined;
   readonly seed: number;
   readonly devices: readonly Recent[];
   readonly arms: readonly Arm[];
@@ -40,7 +44,7 @@ const FINE_TUNING = { rounds: 1, rate: 1 / 3 };
  * fine-tuning one is training it locally: `rounds: 1` and no finetune arm say so.
  */
 export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
-  const { detector, training, rounds, devices, seed, onProgress } = options;
+  const { detector, training, rounds, pretrain, devices, seed, onProgress } = options;
   const first = detector.weights();
   const everyone = devices.map(() => false);
   const wanted = (arm: Arm) => options.arms.includes(arm);
@@ -48,13 +52,14 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     arm: Arm,
     from: Float32Array,
     data: Recent | readonly Recent[],
-    change: Partial<TrainingSpec>,
+    { pretrain, ...change }: Partial<RoundTraining> & { readonly pretrain?: PretrainOptions },
     seed: number,
   ) => {
     detector.setWeights(from);
     trained++;
     try {
-      const { samples } = await detector.train(data, {
+      const { samples } = await trainWhole(detector, data, {
+        pretrain,
         training: { ...training, ...change },
         personal: arm === "finetune",
         seed,
@@ -72,6 +77,12 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   /** Each device and round draws its own order. */
   const seedOf = (round: number, device: number) => (seed * 1_000_003 + round * 1009 + device) >>> 0;
   const all = rounds * training.epochs;
+  const taught = pretrain?.rounds ?? 0;
+  const pretext = pretrain && { pretext: pretrain.objective };
+  const whole = {
+    epochs: all,
+    ...(pretrain && { pretrain: { epochs: taught * training.epochs, objective: pretrain.objective } }),
+  };
   let trained = 0;
   const passes = {
     local: devices.length,
@@ -86,14 +97,14 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   const local: (Float32Array | null)[] = [];
   if (needed.has("local")) {
     for (const [d, data] of devices.entries()) {
-      const own = await trainOne("local", first, data, { epochs: all }, seedOf(0, d));
+      const own = await trainOne("local", first, data, whole, seedOf(0, d));
       local.push(own?.weights ?? null);
     }
   }
   const results: ArmResult[] = [];
   if (wanted("local")) results.push({ arm: "local", weights: local, fellBack: everyone });
   if (wanted("central")) {
-    const one = await trainOne("central", first, devices, { epochs: all }, seedOf(0, 0));
+    const one = await trainOne("central", first, devices, whole, seedOf(0, 0));
     results.push({ arm: "central", weights: devices.map(() => one?.weights ?? null), fellBack: everyone });
   }
   let fleet = first;
@@ -101,7 +112,13 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     for (let round = 0; round < rounds; round++) {
       const average = await openAverage(first.length);
       for (const [d, data] of devices.entries()) {
-        const update = await trainOne("fedavg", fleet, data, {}, seedOf(round, d));
+        const update = await trainOne(
+          "fedavg",
+          fleet,
+          data,
+          (round < taught && pretext) || {},
+          seedOf(round, d),
+        );
         if (update === null) continue;
         const delta = update.weights.map((w, i) => w - fleet[i]!);
         average.add(delta, update.samples);

@@ -1,11 +1,12 @@
 import { FleetError } from "../../protocol/errors.ts";
-import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
 import type { Series } from "../data/series.ts";
 import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { splitInTime } from "../data/windows.ts";
 import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
+import { checkLearning } from "../detectors/check-learning.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
 import type { Input } from "../detectors/kind.ts";
 import { enoughRows, openDetector, warmUpRows } from "../detectors/open.ts";
@@ -21,6 +22,8 @@ export interface RunOptions {
   readonly set: DataSet;
   readonly detector: DetectorSpec;
   readonly training: TrainingSpec;
+  /** Kinds that learn by sums take neither it nor augmentation, as they take no epochs: they stand beside the others unchanged. */
+  readonly pretrain?: PretrainSpec | undefined;
   readonly alarm: AlarmSpec;
   readonly rounds: number;
   readonly arms: readonly Arm[];
@@ -79,6 +82,9 @@ interface LoadedDevice {
 export async function run(options: RunOptions): Promise<RunRow[]> {
   const { set, alarm, arms, rounds, training, seed, signal } = options;
   const kind = await kindOf(options.detector.name);
+  const once = kind.learns === "by sums";
+  const pretrain = once ? undefined : options.pretrain;
+  if (!once) checkLearning(options.detector.name, kind, { training, pretext: pretrain?.objective });
   const devices: LoadedDevice[] = [];
   for (const { device, judged, load } of set.devices) {
     const data = await load();
@@ -100,13 +106,13 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       "BAD_INPUT",
       `${set.name} has no device that ${options.detector.name} can be judged by`,
     );
-  const detector = await openFor(devices, options);
+  const detector = await openFor(devices, { ...options, pretrain });
   try {
-    const once = kind.learns === "by sums";
     const results = await trainArms({
       detector,
       training,
       rounds: once ? 1 : rounds,
+      pretrain,
       seed,
       devices: devices.map(({ train }) => train),
       arms: once ? arms.filter((arm) => arm !== "finetune") : arms,
@@ -219,7 +225,7 @@ export async function baselines({
 }
 
 async function openFor(devices: readonly LoadedDevice[], options: RunOptions): Promise<Detector> {
-  const { detector: spec, training, seed } = options;
+  const { detector: spec, training, pretrain, seed } = options;
   const channels = devices[0]?.train.channels;
   if (channels === undefined) throw new FleetError("BAD_INPUT", "the data set has no devices");
   const other = devices.find(({ train }) => train.channels !== channels);
@@ -238,7 +244,7 @@ async function openFor(devices: readonly LoadedDevice[], options: RunOptions): P
           }),
         )
       : null;
-  const topology = JSON.stringify(await blueprintFor(spec, channels));
+  const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
   return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
 }
 

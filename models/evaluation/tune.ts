@@ -6,17 +6,20 @@ import { fitScaler } from "../data/scaling.ts";
 import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { splitInTime } from "../data/windows.ts";
 import { blueprintFor, kindOf, tunedOptions } from "../detectors/catalog.ts";
+import { checkLearning } from "../detectors/check-learning.ts";
 import type { Detector, Recent } from "../detectors/detector.ts";
 import type { DetectorKind } from "../detectors/kind.ts";
 import { openDetector, warmUpRows } from "../detectors/open.ts";
+import { type PretrainOptions, trainWhole } from "../detectors/pretraining.ts";
 import { createRandom } from "../engine/random.ts";
 import { aucPr } from "./ranking.ts";
 
 export interface TuneOptions {
   /** What is tried first, and where every setting that is not searched comes from. */
   readonly detector: DetectorSpec;
-  /** Its epochs are those of a whole training. */
+  /** Its epochs are those of a whole training, those of `pretrain` the first of them. */
   readonly training: TrainingSpec;
+  readonly pretrain?: PretrainOptions | undefined;
   readonly alarm: Pick<AlarmSpec, "quantile" | "smooth">;
   /** Training rows alone: there is no way in for labels or test rows. */
   readonly devices: readonly { readonly device: string; readonly train: Recent }[];
@@ -85,6 +88,10 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
       `${detector.name} learns from ${needs}, and tune judges by faults made in unlabelled series; take another detector`,
     );
   }
+  checkLearning(detector.name, kind, {
+    training: options.training,
+    pretext: options.pretrain?.objective,
+  });
   const axes = searchSpace(kind, options);
   if (Object.keys(axes).length === 0)
     throw new FleetError(
@@ -226,7 +233,7 @@ function prepare({ devices, seed, detector }: TuneOptions, widest: number) {
 }
 
 async function tryPoint(point: Point, benches: readonly Bench[], options: TuneOptions): Promise<Trial> {
-  const { alarm, seed, signal } = options;
+  const { alarm, pretrain, seed, signal } = options;
   const { detector: spec, training } = settingsAt(point, options);
   const { channels } = benches[0]!.fit;
   const statistics =
@@ -240,7 +247,7 @@ async function tryPoint(point: Point, benches: readonly Bench[], options: TuneOp
       : null;
   let detector: Detector | undefined;
   try {
-    const topology = JSON.stringify(await blueprintFor(spec, channels));
+    const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
     detector = await openDetector({
       spec,
       topology,
@@ -250,7 +257,7 @@ async function tryPoint(point: Point, benches: readonly Bench[], options: TuneOp
       maxBatch: training.batchSize,
     });
     const fits = benches.map(({ fit }) => fit);
-    await detector.train(fits, { training, seed, ...(signal && { signal }) });
+    await trainWhole(detector, fits, { training, pretrain, seed, ...(signal && { signal }) });
     const found = benches.map((bench) => judge(detector!, bench, alarm));
     const heldBackLoss = detector.heldBackLoss(fits);
     return { point, aucPr: mean(found), heldBackLoss, parameters: layoutSize(detector.layout) };

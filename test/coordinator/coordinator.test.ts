@@ -80,6 +80,45 @@ describe("coordinator", () => {
     expect(results[1]).toEqual(results[0]);
   });
 
+  it("says in each invitation what the round teaches, by what has closed, and keeps to the pretraining it began with", async () => {
+    const pretrain = { rounds: 1, objective: "masked" } as const;
+    const training = { augment: { jitter: 0.1, mixup: 0.2 } };
+    const task = smallTask({ rounds: 3, minDevices: 1, pretrain, training, round: { retryMs: 10 } });
+    house = await testCoordinator(task);
+    const [a] = await join3(["a"]);
+    const base = await a!.version();
+    const first = await a!.invitation(1);
+    expect(first.training).toEqual({ ...task.training, pretext: "masked" });
+    // An aborted round has taught nothing.
+    await a!.request({
+      kind: "decline",
+      task: "main",
+      round: 1,
+      nonce: first.nonce,
+      code: "UNAVAILABLE",
+      message: "not now",
+    });
+    const again = await a!.invitation(2);
+    expect(again.training.pretext).toBe("masked");
+    await a!.send(a!.makeUpdate(again, delta(base.weights.length, 1), base.header));
+    const own = await a!.invitation(3);
+    expect(own.training).toEqual(task.training);
+    for (const device of devices.splice(0)) await device.close();
+    const other = house.restart({ task: smallTask({ rounds: 3, minDevices: 1 }) });
+    await expect(other).rejects.toThrow(/was begun with pretraining by masked/);
+  });
+
+  it("refuses a task whose detector can't learn so, before it takes devices", async () => {
+    const pretrain = { rounds: 1, objective: "rotation" } as const;
+    await expect(testCoordinator(smallTask({ rounds: 3, pretrain }))).rejects.toThrow(
+      /gru-forecaster can't be pretrained by rotation/,
+    );
+    const training = { augment: { jitter: 0.1 } };
+    await expect(
+      testCoordinator(smallTask({ detector: { name: "var", options: {} }, training })),
+    ).rejects.toThrow(/var learns by sums/);
+  });
+
   it("acknowledges an update that it has, after a lost ack and after a restart, and counts it once", async () => {
     house = await testCoordinator(smallTask({ rounds: 1, minDevices: 2 }));
     const [a, b] = await join3(["a", "b"]);

@@ -19,7 +19,8 @@ const doc = await readFile(join(root, page), "utf8");
 const CHANNELS = { series: 38, records: 38, images: 784 } as const;
 
 async function parametersOf(name: DetectorName, channels: number): Promise<number> {
-  const spec = DetectorSpec.parse({ name });
+  const { mustSet } = await kindOf(name);
+  const spec = DetectorSpec.parse({ name, options: mustSet?.options });
   const topology = JSON.stringify(await blueprintFor(spec, channels));
   const detector = await openDetector({ spec, topology, channels, seed: 1, statistics: null, maxBatch: 1 });
   detector.dispose();
@@ -35,7 +36,7 @@ async function catalogText(): Promise<string> {
   const sections: string[] = [];
   for (const name of detectorNames) {
     const kind = await kindOf(name);
-    const channels = CHANNELS[kind.input];
+    const channels = kind.mustSet?.channels ?? CHANNELS[kind.input];
     // A network of one's own has the size that it has.
     const parameters = name === "layers-model" ? null : await parametersOf(name, channels);
     const learns = `${kind.learns}${kind.supervised ? ", from labels" : ""}`;
@@ -74,7 +75,7 @@ describe("docs/detectors.md", () => {
 
   it("quotes its examples from files that are compiled", async () => {
     const blocks = [...doc.matchAll(/```ts\n(.*?)\n```/gs)].map(([, code]) => code);
-    const files = ["find", "stream", "choose"].map((name) =>
+    const files = ["find", "stream", "choose", "fuse"].map((name) =>
       readFile(join(root, "examples/detectors", `${name}.ts`), "utf8"),
     );
     expect(blocks).toEqual((await Promise.all(files)).map((code) => code.trim()));
@@ -91,6 +92,7 @@ describe("docs/detectors.md", () => {
         "choose",
         /^var: AUC-PR 0\.[89]\d\nmahalanobis: AUC-PR 0\.[89]\d\ncnn-forecaster: AUC-PR 0\.[89]\d\n$/,
       ],
+      ["fuse", /^row 30\d: sensors, pressure first, p [\d.]+e-\d+\n$/],
     ])("%s does what it says", async (name, output) => {
       const cwd = await mkdtemp(join(tmpdir(), "starling-example-"));
       try {

@@ -34,10 +34,10 @@ const windowed = ["lstm-autoencoder", "cnn-autoencoder", "attention"] as const;
 
 describe("network kinds", () => {
   it.each(detectorNames)("%s has at most 100k weights at 38 channels", async (name) => {
-    const { input } = await kindOf(name);
-    const bare = DetectorSpec.parse({ name });
+    const { input, mustSet } = await kindOf(name);
+    const bare = DetectorSpec.parse({ name, options: mustSet?.options });
     if (input === "images" || name === "layers-model") return;
-    const { length } = (await estimatorFor(bare, SMD_CHANNELS)).weights();
+    const { length } = (await estimatorFor(bare, mustSet?.channels ?? SMD_CHANNELS)).weights();
     expect(length).toBeGreaterThan(0);
     expect(length).toBeLessThanOrEqual(MOST_PARAMETERS);
   });

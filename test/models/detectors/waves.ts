@@ -18,8 +18,13 @@ export function waves(rows: number, seed: number, faulty: (row: number) => boole
   return { values, rows, channels };
 }
 
+/** The last wave is a picture of one pixel, for the kind that must have one. */
+export const onePixel = (name: string | undefined) =>
+  name === "multimodal-autoencoder" ? { height: 1, width: 1 } : {};
+
 export function spec(more: Partial<DetectorSpec> = {}): DetectorSpec {
-  return DetectorSpec.parse({ window: 16, stride: 4, adaptRows: 200, ...more });
+  const options = { ...onePixel(more.name), ...more.options };
+  return DetectorSpec.parse({ window: 16, stride: 4, adaptRows: 200, ...more, options });
 }
 
 export async function open(detectorSpec: DetectorSpec, of = channels): Promise<Detector> {
