@@ -63,7 +63,7 @@ export const PretrainSpec = z.strictObject({
 });
 export type PretrainSpec = z.infer<typeof PretrainSpec>;
 
-/** `auto`: the quantile, or POT at the same risk where too few scores lie above it. */
+/** `auto`: the quantile, or POT at the same risk where too few scores lie above it, and one standard error more. */
 export const alarmRules = ["auto", "quantile", "pot", "mad", "conformal"] as const;
 
 /** How a detector's scores become alarms, on the device. */
@@ -156,7 +156,7 @@ export const DetectorSpec = z.strictObject({
   residualClip: z.number().positive().max(1e12).default(1000),
   /**
    * Rows over which a small lasting change of a channel's level becomes the new normal: the slow part of the residual is taken off it, so
-   * that data which drifts does not alarm for ever. A large change takes longer in proportion. 0 is off.
+   * that data which drifts does not alarm for ever. A large change takes longer in proportion. 0 is off, and so is a device with a shorter history.
    */
   adaptRows: z.int().nonnegative().max(1_000_000).default(1000),
   /** Part of a device's recent data, its latest, that is never trained on: it sets sigma and threshold. */

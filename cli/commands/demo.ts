@@ -1,5 +1,6 @@
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
+import { topologyFlag } from "../config/topology-file.ts";
 import { DemoOptions, plantStations } from "../demo/options.ts";
 import { jsonFlag } from "./common.ts";
 
@@ -25,6 +26,7 @@ export const demoCommand = command({
       flag: "--detector <name>",
       description: "gru-forecaster, lstm-forecaster or rnn-forecaster",
     },
+    topologyFlag,
     {
       path: "scaling",
       flag: "--scaling <how>",

@@ -9,6 +9,7 @@ export const Calibration = z.object({
   scalerMean: numbers,
   scalerSigma: numbers,
   levels: numbers,
+  adaptRows: z.number().exactOptional(),
   threshold: z.number(),
   basis: z.enum(levelBases),
   caution: z.string().exactOptional(),

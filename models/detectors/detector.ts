@@ -24,6 +24,8 @@ export interface Calibration {
   readonly scalerSigma: readonly number[];
   /** What each rung of the smoothing usually reaches. */
   readonly levels: readonly number[];
+  /** Rows over which the level of the residuals is followed, 0 where it is not; a calibration of before there was this: as the spec says. */
+  readonly adaptRows?: number;
   /** Alarm level for the smoothed score. */
   readonly threshold: number;
   readonly basis: Level["basis"];

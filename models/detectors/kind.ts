@@ -81,7 +81,7 @@ export interface ScaledPart {
   /** (rows): classes, where they are known. */
   readonly labels?: Uint8Array;
   /** (rows, channels): the values with NaN for what is missing, for kinds that mark it. */
-  readonly targets?: Float32Array;
+  readonly targets?: ReadRows;
 }
 
 export interface EstimatorTraining {

@@ -135,19 +135,19 @@ function modalitySamples(
           throw new FleetError("BAD_INPUT", `there is no window ${index}, there are ${count}`);
         let p = starts.length - 1;
         while (starts[p]! > index) p--;
-        const { read, targets, from } = parts[p]!;
+        const { read, targets = read, from } = parts[p]!;
         const first = from + (index - starts[p]!) * stride;
-        const values = read(first, window);
-        const newest = values.subarray((window - 1) * width);
+        const newest = (window - 1) * width;
         const part = {
           rows: rows!.subarray(k * window * channels, (k + 1) * window * channels),
           picture: picture!.subarray(k * pixels, (k + 1) * pixels),
           there: there!.subarray(2 * k, 2 * k + 2),
         };
+        const seen = read(first, window);
         for (let i = 0; i < window; i++)
-          part.rows.set(values.subarray(i * width, i * width + channels), i * channels);
-        part.picture.set(newest.subarray(channels));
-        const target = targets?.subarray((first + window - 1) * width).subarray(0, width) ?? newest;
+          part.rows.set(seen.subarray(i * width, i * width + channels), i * channels);
+        part.picture.set(seen.subarray(newest + channels, newest + width));
+        const target = targets(first + window - 1, 1);
         mark(part, target, hidden?.());
         row!.set(target.subarray(0, channels), k * channels);
         pictureBack!.set(target.subarray(channels), k * pixels);

@@ -57,7 +57,8 @@ export function rowSamples(
   target: (row: Target, y: Float32Array) => void,
   change?: Change,
 ): Samples {
-  const valuesAt = (index: number) => at(index).values;
+  // What is mixed holds two of them at once.
+  const copyAt = (index: number) => at(index).values.slice();
   return {
     count,
     read(indexes, x, y) {
@@ -72,7 +73,7 @@ export function rowSamples(
           target({ ...row, own: 1 }, sample);
           continue;
         }
-        const { seen, wanted, other, own } = change(index, count, valuesAt);
+        const { seen, wanted, other, own } = change(index, count, copyAt);
         x.set(seen, k * size);
         target(
           { values: wanted, label: row.label, other: own < 1 ? at(other).label : undefined, own },

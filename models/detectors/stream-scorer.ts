@@ -38,7 +38,11 @@ export function streamScorer({
   };
   const sigma = Float64Array.from(calibration.sigma);
   const residuals = estimator.stream();
-  const tracker = levelTracker({ rows: spec.adaptRows, sigma, sigmaFloor: floors.residual });
+  const tracker = levelTracker({
+    rows: calibration.adaptRows ?? spec.adaptRows,
+    sigma,
+    sigmaFloor: floors.residual,
+  });
   const scorer = residualScorer({ sigma, sigmaFloor: floors.residual, clip: spec.residualClip });
   const smoothing = smoother(smooth, calibration.levels);
   const row = new Float32Array(channels);

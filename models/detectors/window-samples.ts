@@ -32,6 +32,8 @@ export function windowSamples(
     parts.map((part) => {
       const count = Math.max(0, Math.floor((part.to - part.from - rows) / stride) + 1);
       const windowAt = (index: number) => rowsOf(part, part.from + index * stride, rows);
+      // What is mixed holds two of them at once.
+      const copyAt = (index: number) => windowAt(index).slice();
       return {
         count,
         read(indexes, x, y) {
@@ -41,7 +43,7 @@ export function windowSamples(
             const index = indexes[k]!;
             if (index >= count)
               throw new FleetError("BAD_INPUT", `there is no window ${index}, there are ${count}`);
-            const { seen, wanted } = change?.(index, count, windowAt) ?? unchanged(windowAt(index));
+            const { seen, wanted } = change?.(index, count, copyAt) ?? unchanged(windowAt(index));
             write(
               { seen, wanted, part, first: part.from + index * stride },
               { x: x.subarray(k * xs, (k + 1) * xs), y: y.subarray(k * ys, (k + 1) * ys) },

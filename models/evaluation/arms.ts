@@ -36,8 +36,11 @@ export interface ArmResult {
   readonly fellBack: readonly boolean[];
 }
 
-/** Epochs of fine-tuning, in rounds' worth, and its part of the learning rate: enough to fit in, too little to forget the fleet. */
-const FINE_TUNING = { rounds: 1, rate: 1 / 3 };
+/**
+ * Epochs of fine-tuning, in rounds' worth, and its part of the learning rate: enough to fit in, too little to forget the fleet. Losses on held-back
+ * training rows against FedAvg's: .891, .913, .989 on SMD, jumpstarter2, SKAB with 3 rounds' worth, .898, .918, .992 with 1, .898, .922, .997 with 10.
+ */
+const FINE_TUNING = { rounds: 3, rate: 1 / 3 };
 
 /**
  * Trains every arm from the same first weights, with as many epochs in all. The same options give the same bits. Kinds that learn by sums need one pass, and

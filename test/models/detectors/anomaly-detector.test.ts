@@ -32,7 +32,7 @@ function waves(rows: number, seed: number, fault = 0): FlatRows {
 
 const settings = { window: 16, stride: 4, adaptRows: 200, epochs: 4, learningRate: 0.01, seed: 3 };
 const normal = waves(2000, 1);
-const test = waves(600, 9, 1.5);
+const test = waves(600, 9, 2);
 const names = ["temperature", "pressure", "flow"];
 
 const lists = ({ values, rows }: FlatRows) =>

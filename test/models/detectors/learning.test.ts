@@ -42,7 +42,10 @@ const kinds = await Promise.all(
     .filter((name) => name !== "layers-model")
     .map(async (name) => ({ name, kind: await kindOf(name) })),
 );
-const learners = kinds.filter(({ kind }) => kind.learns === "by gradients");
+const learners = kinds
+  .filter(({ kind }) => kind.learns === "by gradients")
+  // What of several inputs there is to change is not said yet.
+  .filter(({ kind }) => kind.augments !== undefined);
 const isImage = (name: DetectorName) => name.startsWith("cnn2d");
 const small: Partial<Record<DetectorName, Record<string, number>>> = {
   "cnn2d-autoencoder": { filters: 4, code: 4 },

@@ -170,19 +170,19 @@ describe("multimodal autoencoder", () => {
   it("both modalities weigh the same in the loss, however many values they have", async () => {
     const estimator = await estimatorFor();
     const { values } = normal;
-    const read = (first: number, count: number) =>
-      values.subarray(first * channels, (first + count) * channels);
-    const part = { read, channels, from: 0, to: 40 };
+    const read = (all: Float32Array) => (first: number, rows: number) =>
+      all.subarray(first * channels, (first + rows) * channels);
+    const part = { read: read(values), channels, from: 0, to: 40 };
     const masked = (change: (row: Float32Array) => void) => {
       const targets = values.slice(0, 40 * channels);
       for (let i = 0; i < 40; i++) change(targets.subarray(i * channels, (i + 1) * channels));
-      return estimator.loss([{ ...part, targets }]);
+      return estimator.loss([{ ...part, targets: read(targets) }]);
     };
     // A constant more on every target of one of them, by the same network: the loss grows by about its square, once for each modality.
     const shifted = (from: number, to: number) => {
       const targets = values.slice(0, 40 * channels);
       for (let i = 0; i < 40; i++) for (let c = from; c < to; c++) targets[i * channels + c]! += 1000;
-      return estimator.loss([{ ...part, targets }]);
+      return estimator.loss([{ ...part, targets: read(targets) }]);
     };
     expect(shifted(0, sensors) / shifted(sensors, channels)).toBeCloseTo(1, 1);
     expect(masked(() => {})).toBe(estimator.loss([part]));

@@ -69,3 +69,12 @@ test("alarm level - a task with a budget that can't be read is refused with what
   expect(error?.issues[0]?.message).toContain('write it like "1 per week"');
   expect(AlarmSpec.parse({})).toMatchObject({ rule: "auto", gap: 10, release: 1 });
 });
+
+test("rule auto - the level is raised by one standard error of what is independent in smoothed scores", () => {
+  const scores = Float64Array.from({ length: 900 }, (_, i) => 1 + (i % 97) / 97);
+  const plain = fitLevel(scores, { quantile: 0.98 }).threshold;
+  const smoothed = fitLevel(scores, { quantile: 0.98, smooth: [3, 10, 30] }).threshold;
+  expect(smoothed / plain).toBeCloseTo(1 + 1 / Math.sqrt(900 / 30), 12);
+  // A rule that was asked for by name is that rule.
+  expect(fitLevel(scores, { rule: "quantile", quantile: 0.98, smooth: 30 }).threshold).toBe(plain);
+});
