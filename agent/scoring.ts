@@ -2,11 +2,13 @@ import { setImmediate } from "node:timers/promises";
 import { alarmRule } from "../models/detectors/alarm-rule.ts";
 import type { Calibration, Detector, StreamScorer } from "../models/detectors/detector.ts";
 import { warmUpRows } from "../models/detectors/open.ts";
+import { type ChannelRange, channelRange } from "../models/scoring/channel-range.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
 import type { Alert, Heartbeat } from "../protocol/messages.ts";
 import { alertOf } from "./alert.ts";
 import {
   type Checkpoint,
+  type Chosen,
   floatsToText,
   type Installed,
   textToFloats,
@@ -31,6 +33,8 @@ export interface Scoring {
   process(batch: Batch, signal: AbortSignal): Promise<void>;
   /** From the next row on, this version scores. Durable when it resolves. The detector is the scorer's from now on. */
   install(installed: Installed, detector: Detector): Promise<void>;
+  /** The version that is installed goes on scoring as it is, and this is remembered with it. Durable when it resolves. */
+  settle(chosen: Chosen): Promise<void>;
   checkpoint(): Promise<void>;
   /** Score statistics since the last call. */
   takeScores(): Heartbeat["scores"];
@@ -70,6 +74,7 @@ interface Active {
   readonly scorer: StreamScorer;
   readonly alarm: AlarmMachine;
   readonly watch: ScoreWatch;
+  readonly range: ChannelRange;
 }
 
 export function openScoring(options: ScoringOptions): Scoring {
@@ -101,6 +106,10 @@ export function openScoring(options: ScoringOptions): Scoring {
       log,
       start: watched,
       ...(options.watchSizes === undefined ? {} : { sizes: options.watchSizes }),
+    }),
+    range: channelRange({
+      mean: installed.calibration.scalerMean,
+      sigma: installed.calibration.scalerSigma,
     }),
   });
   const warm = ({ detector, scorer, installed }: Active) => {
@@ -166,9 +175,24 @@ export function openScoring(options: ScoringOptions): Scoring {
     }
   };
 
+  /** A fault of the wiring or the configuration is told in words, beside the alarm that it may raise. */
+  const tellOfChannels = (range: ChannelRange): void => {
+    for (const { channel, state, what } of range.push(rowValues)) {
+      const fields = { channel, state, row };
+      const name = names?.[channel] ?? channel;
+      if (state === "usual") log.info(fields, `channel ${name} ${what}`);
+      else
+        log.warn(
+          fields,
+          `channel ${name} ${what}: check its sensor, unit and wiring; where the change is meant, train again`,
+        );
+    }
+  };
+
   const score = (atMs: number): Alert | undefined => {
     if (active === undefined) return undefined;
-    const { scorer, alarm, installed, watch } = active;
+    const { scorer, alarm, installed, watch, range } = active;
+    tellOfChannels(range);
     const value = pushRow(scorer);
     if (!Number.isFinite(value)) return undefined;
     scored += 1;
@@ -180,11 +204,12 @@ export function openScoring(options: ScoringOptions): Scoring {
     );
     let alert: Alert | undefined;
     if (event !== undefined) {
-      const { number, sha256, calibration } = installed;
+      const { number, sha256, calibration, personal } = installed;
       const { threshold } = calibration;
       alert = alertOf({
         ...{ event, atMs, score: value, probability: scorer.probability, threshold },
         ...{ version: { number, sha256 }, onset, names },
+        model: personal?.weights ? personal.model : undefined,
       });
       onset = event.kind === "onset" ? alert.id : undefined;
     }
@@ -236,6 +261,10 @@ export function openScoring(options: ScoringOptions): Scoring {
       const old = active;
       active = next;
       old?.detector.dispose();
+      await checkpoint();
+    },
+    async settle(personal) {
+      if (active !== undefined) active = { ...active, installed: { ...active.installed, personal } };
       await checkpoint();
     },
     checkpoint,
