@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { alarmRule } from "../models/detectors/alarm-rule.ts";
 import type { Calibration, Detector, StreamScorer } from "../models/detectors/detector.ts";
 import { warmUpRows } from "../models/detectors/open.ts";
+import { type ChannelRange, channelRange } from "../models/scoring/channel-range.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
 import type { Alert, Heartbeat } from "../protocol/messages.ts";
 import { alertOf } from "./alert.ts";
@@ -73,6 +74,7 @@ interface Active {
   readonly scorer: StreamScorer;
   readonly alarm: AlarmMachine;
   readonly watch: ScoreWatch;
+  readonly range: ChannelRange;
 }
 
 export function openScoring(options: ScoringOptions): Scoring {
@@ -104,6 +106,10 @@ export function openScoring(options: ScoringOptions): Scoring {
       log,
       start: watched,
       ...(options.watchSizes === undefined ? {} : { sizes: options.watchSizes }),
+    }),
+    range: channelRange({
+      mean: installed.calibration.scalerMean,
+      sigma: installed.calibration.scalerSigma,
     }),
   });
   const warm = ({ detector, scorer, installed }: Active) => {
@@ -169,9 +175,24 @@ export function openScoring(options: ScoringOptions): Scoring {
     }
   };
 
+  /** A fault of the wiring or the configuration is told in words, beside the alarm that it may raise. */
+  const tellOfChannels = (range: ChannelRange): void => {
+    for (const { channel, state, what } of range.push(rowValues)) {
+      const fields = { channel, state, row };
+      const name = names?.[channel] ?? channel;
+      if (state === "usual") log.info(fields, `channel ${name} ${what}`);
+      else
+        log.warn(
+          fields,
+          `channel ${name} ${what}: check its sensor, unit and wiring; where the change is meant, train again`,
+        );
+    }
+  };
+
   const score = (atMs: number): Alert | undefined => {
     if (active === undefined) return undefined;
-    const { scorer, alarm, installed, watch } = active;
+    const { scorer, alarm, installed, watch, range } = active;
+    tellOfChannels(range);
     const value = pushRow(scorer);
     if (!Number.isFinite(value)) return undefined;
     scored += 1;

@@ -16,6 +16,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "augmentation and pretraining, each alone, against neither, on real data",
     load: async () => (await import("./ablation.ts")).ablationBench,
   },
+  detectors: {
+    summary: "every detector: a sample on the stream, training on one machine, size",
+    load: async () => (await import("./detectors.ts")).detectorsBench,
+  },
   engine: {
     summary: "our engine against tfjs, onnxruntime, PyTorch and Keras: training, scoring, memory",
     load: async () => (await import("./engine.ts")).engineBench,

@@ -50,6 +50,7 @@ export * from "./evaluation/delay.ts";
 export * from "./evaluation/evaluate.ts";
 export { type FixedMetrics, fixedThresholdMetrics } from "./evaluation/fixed.ts";
 export * from "./evaluation/nab.ts";
+export * from "./evaluation/nab-alarms.ts";
 export * from "./evaluation/range.ts";
 export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
 export * from "./evaluation/results.ts";

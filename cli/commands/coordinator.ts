@@ -4,6 +4,7 @@ import { TaskSpec } from "../../protocol/task.ts";
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
 import { learningFlags } from "../config/learning-flags.ts";
+import { topologyFlag, withTopology } from "../config/topology-file.ts";
 import { painter } from "../terminal.ts";
 import {
   exitWithParent,
@@ -21,6 +22,7 @@ const Options = z.strictObject({
   host: z.string().min(1, "give an address to listen on").default("127.0.0.1"),
   mqttPort: port.default(1883),
   httpPort: port.default(8080),
+  topology: z.string().min(1, "give the path of a file").optional(),
   task: TaskSpec.prefault({}),
   logLevel,
   json,
@@ -59,10 +61,12 @@ export const coordinatorCommand = command({
       flag: "--detector <name>",
       description: "gru-forecaster, lstm-forecaster or rnn-forecaster",
     },
+    topologyFlag,
     {
       path: "task.detector.scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "task.minDevices",
@@ -128,6 +132,7 @@ export const coordinatorCommand = command({
     },
   ],
   async run(options, terminal) {
+    const detector = await withTopology(options.task.detector, options.topology);
     const { pino } = await import("pino");
     const { startCoordinator } = await import("../../coordinator/index.ts");
     const { runUntilStopped } = await import("../lifecycle.ts");
@@ -140,7 +145,7 @@ export const coordinatorCommand = command({
       host: options.host,
       mqttPort: options.mqttPort,
       httpPort: options.httpPort,
-      task: options.task,
+      task: { ...options.task, detector },
       log,
     });
     const { mqttUrl: mqtt, httpUrl: http } = coordinator;

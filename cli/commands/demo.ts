@@ -1,5 +1,6 @@
 import { command } from "../command.ts";
 import { duration } from "../config/duration.ts";
+import { topologyFlag } from "../config/topology-file.ts";
 import { DemoOptions, plantStations } from "../demo/options.ts";
 import { jsonFlag } from "./common.ts";
 
@@ -25,10 +26,12 @@ export const demoCommand = command({
       flag: "--detector <name>",
       description: "gru-forecaster, lstm-forecaster or rnn-forecaster",
     },
+    topologyFlag,
     {
       path: "scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "alarmBudget",

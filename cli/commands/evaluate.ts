@@ -1,6 +1,7 @@
 import { arms } from "../../models/evaluation/arms.ts";
 import { command } from "../command.ts";
 import { learningFlags } from "../config/learning-flags.ts";
+import { topologyFlag } from "../config/topology-file.ts";
 import { EvaluateOptions } from "../evaluate/options.ts";
 
 export const evaluateCommand = command({
@@ -33,6 +34,7 @@ export const evaluateCommand = command({
       flag: "--options <list>",
       description: "hyperparameters, as gru-forecaster.units=64,cnn-forecaster.filters=32",
     },
+    topologyFlag,
     { path: "arms", flag: "--arms <names>", description: `of ${arms.join(",")}` },
     {
       path: "seeds",
@@ -51,7 +53,8 @@ export const evaluateCommand = command({
     {
       path: "task.detector.scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "vusWindow",

@@ -13,6 +13,7 @@ import { FleetError } from "../../protocol/errors.ts";
 import { TaskSpec } from "../../protocol/task.ts";
 import { command, type Terminal } from "../command.ts";
 import { learningFlags } from "../config/learning-flags.ts";
+import { topologyFlag, withTopology } from "../config/topology-file.ts";
 import { table } from "../table.ts";
 import { answer } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
@@ -27,6 +28,7 @@ const Options = z.strictObject({
   devices: z.array(text).optional(),
   rows: z.int().min(100).default(10_000),
   trials: z.int().min(1).max(1000).default(12),
+  topology: z.string().min(1, "give the path of a file").optional(),
   task: TaskSpec.prefault({}),
   json,
 });
@@ -45,6 +47,7 @@ export const tuneCommand = command({
       description: "a data set: `starling datasets look DIR` says how it is read",
     },
     { path: "task.detector.name", flag: "--detector <name>", description: "the detector to tune" },
+    topologyFlag,
     { path: "trials", flag: "--trials <n>", description: "settings to try, at most" },
     {
       path: "rows",
@@ -72,7 +75,9 @@ export const tuneCommand = command({
       what: "the whole grid on one machine, for a program",
     },
   ],
-  async run({ data, set, setTask, labelColumn, devices: only, rows, trials, task, json: asJson }, terminal) {
+  async run(options, terminal) {
+    const { data, set, setTask, labelColumn, devices: only, rows, trials, task, json: asJson } = options;
+    const detector = await withTopology(task.detector, options.topology);
     const found = await openDataSet(data, { set, task: setTask, labelColumn });
     if (found.kind !== "series")
       throw new FleetError(
@@ -91,7 +96,7 @@ export const tuneCommand = command({
       const latest = sliceSeries(train, Math.max(0, train.rows - rows), train.rows);
       devices.push({ device, train: { ...latest, values: latest.values.slice() } });
     }
-    const { detector, training, pretrain, alarm, seed, rounds } = task;
+    const { training, pretrain, alarm, seed, rounds } = task;
     const tuned = await searched(terminal, {
       detector,
       training: { ...training, epochs: rounds * training.epochs },

@@ -11,6 +11,7 @@ export const DemoOptions = z.strictObject({
   devices: z.int().min(1).max(256).optional(),
   rounds: TaskSpec.shape.rounds,
   detector: TaskSpec.shape.detector.unwrap().shape.name,
+  topology: z.string().min(1, "give the path of a file").optional(),
   scaling: TaskSpec.shape.detector.unwrap().shape.scaling,
   alarmBudget: AlarmSpec.shape.budget,
   personal: z.boolean().default(false),

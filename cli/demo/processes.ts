@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { enrollDevice } from "../../coordinator/index.ts";
 import { formatJoin } from "../../protocol/join.ts";
-import { TaskSpec } from "../../protocol/task.ts";
+import { DetectorSpec, TaskSpec } from "../../protocol/task.ts";
 import { Ready } from "../commands/coordinator.ts";
+import { withTopology } from "../config/topology-file.ts";
 import type { Child, Children } from "./children.ts";
 import type { DemoOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
@@ -37,6 +38,10 @@ export interface AgentProcess {
   readonly child: Child;
 }
 
+export function detectorOf({ detector: name, scaling, topology }: DemoOptions): Promise<DetectorSpec> {
+  return withTopology(DetectorSpec.parse({ name, scaling }), topology);
+}
+
 /** Resolves once it takes devices. */
 export async function startCoordinatorProcess(
   { options, folder, children }: Site,
@@ -48,7 +53,7 @@ export async function startCoordinatorProcess(
     seed: options.seed,
     ...(options.personal && { personal: true }),
     heartbeatMs,
-    detector: { name: options.detector, scaling: options.scaling },
+    detector: await detectorOf(options),
     alarm: options.alarmBudget === undefined ? {} : { budget: options.alarmBudget },
   });
   // JSON is YAML: the file that --keep leaves behind starts the same coordinator again.

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkFleetSpec } from "../../models/detectors/catalog.ts";
 import { FleetError } from "../../protocol/errors.ts";
-import { DetectorSpec } from "../../protocol/task.ts";
 import { connectApi } from "../api.ts";
 import type { Terminal } from "../command.ts";
 import { exitCodes } from "../program.ts";
@@ -13,7 +12,7 @@ import type { DemoOptions } from "./options.ts";
 import { gatherFacts, gatherMetrics } from "./outcome.ts";
 import { emptyNodeRssMb } from "./peak-rss.ts";
 import { makePlan, type Plan } from "./plan.ts";
-import { type Site, startAgentProcesses, startCoordinatorProcess } from "./processes.ts";
+import { detectorOf, type Site, startAgentProcesses, startCoordinatorProcess } from "./processes.ts";
 import { finished, showProgress } from "./progress.ts";
 import { type DemoResult, metricsTable, personalTable, processTable } from "./report.ts";
 import { alertLine, lateLine, openScreen, roundLine } from "./screen.ts";
@@ -50,7 +49,7 @@ interface Stage extends Site {
 
 async function demo(stage: Stage): Promise<number> {
   const { options, terminal, folder, children, opened, startedMs } = stage;
-  await checkFleetSpec(DetectorSpec.parse({ name: options.detector }));
+  await checkFleetSpec(await detectorOf(options));
   const plan = await makePlan({ ...options, folder: join(folder, "data") });
   const count = plan.devices.length;
   const screen = await openScreen(

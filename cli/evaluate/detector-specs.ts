@@ -11,6 +11,7 @@ import { nearest } from "../../protocol/nearest.ts";
 import type { DetectorSpec } from "../../protocol/task.ts";
 
 export const EVERY = "all";
+const OWN = "layers-model";
 
 /** What a set has to learn from. */
 export interface Learnable {
@@ -31,7 +32,18 @@ export interface Choice {
  */
 export async function chooseDetectors(
   base: DetectorSpec,
-  { names, options, of }: { names: readonly string[]; options: readonly string[]; of: Learnable },
+  {
+    names,
+    options,
+    of,
+    topology,
+  }: {
+    readonly names: readonly string[];
+    readonly options: readonly string[];
+    readonly of: Learnable;
+    /** The network of layers-model, where --topology gave one. */
+    readonly topology?: string | undefined;
+  },
 ): Promise<Choice[]> {
   const named = names.filter((name) => name !== EVERY).map(detectorName);
   const wanted = names.includes(EVERY) ? detectorNames : [...new Set(named)];
@@ -42,12 +54,18 @@ export async function chooseDetectors(
       "BAD_INPUT",
       `--options sets ${idle.key} of ${idle.name}, which --detector does not name`,
     );
+  if (topology !== undefined && !wanted.includes(OWN))
+    throw new FleetError(
+      "BAD_INPUT",
+      `--topology is for the detector ${OWN}, which --detector does not name; name it, or leave --topology out`,
+    );
   const choices: Choice[] = [];
   for (const name of wanted) {
     const kind = await kindOf(name);
-    const own = base.name === name ? base : { ...base, topology: undefined };
+    const asked = base.name === name ? base : { ...base, topology: undefined };
+    const own = name === OWN && topology !== undefined ? { ...asked, topology } : asked;
     if (!named.includes(name)) {
-      if (!isMeantFor(kind, of) || (name === "layers-model" && own.topology === undefined)) continue;
+      if (!isMeantFor(kind, of) || (name === OWN && own.topology === undefined)) continue;
     } else if (kind.supervised && !of.classes) {
       throw new FleetError(
         "BAD_INPUT",
@@ -59,10 +77,10 @@ export async function chooseDetectors(
     const changed = Object.fromEntries(
       changes.filter((change) => change.name === name).map(({ key, value }) => [key, value]),
     );
-    const { topology, ...rest } = own;
+    const { topology: network, ...rest } = own;
     const spec = {
       ...rest,
-      ...(topology !== undefined && { topology }),
+      ...(network !== undefined && { topology: network }),
       name,
       options: { ...(name === base.name ? base.options : {}), ...changed },
     };

@@ -25,6 +25,8 @@ export const EvaluateOptions = z.strictObject({
   jobs: z.int().min(1).max(64).default(1),
   vusWindow: z.int().min(0).max(10_000).default(VUS.window),
   vusThresholds: z.int().min(2).max(10_000).default(VUS.thresholds),
+  /** A file with the network of layers-model. */
+  topology: path.optional(),
   json: path.optional(),
   report: path.optional(),
   task: TaskSpec.prefault({}),

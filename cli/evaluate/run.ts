@@ -4,6 +4,7 @@ import { checkLearning } from "../../models/detectors/check-learning.ts";
 import { summarize } from "../../models/evaluation/results.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import type { Terminal } from "../command.ts";
+import { readTopology } from "../config/topology-file.ts";
 import { exitCodes } from "../program.ts";
 import { version } from "../version.ts";
 import { workOff } from "./crew.ts";
@@ -75,6 +76,7 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
     ...(setTask !== undefined && { task: setTask }),
     ...(labelColumn !== undefined && { labelColumn }),
   };
+  const topology = options.topology === undefined ? undefined : await readTopology(options.topology);
   const vus = { window: vusWindow, thresholds: vusThresholds };
   const seeds = Array.from({ length: options.seeds }, (_, i) => task.seed + i);
   const jobs: Job[] = [];
@@ -88,6 +90,7 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
     const choices = await chooseDetectors(inTime ? task.detector : { ...task.detector, adaptRows: 0 }, {
       names: options.detectors ?? [task.detector.name],
       options: options.options,
+      topology,
       of: { kind: one.kind, classes: await hasClasses(read.set) },
     });
     for (const { spec, kind } of choices)

@@ -1,11 +1,10 @@
-import type { TableMetrics } from "../../models/evaluation/evaluate.ts";
-import type { SummaryRow } from "../../models/evaluation/results.ts";
+import type { Figures, SummaryRow } from "../../models/evaluation/results.ts";
 import { type Column, table } from "../table.ts";
 import type { EvaluationResult } from "./result.ts";
 
 export interface FigureColumn {
   readonly title: string;
-  readonly name: keyof TableMetrics;
+  readonly name: keyof Figures;
   readonly digits: number;
 }
 
@@ -21,6 +20,8 @@ export const figureColumns: readonly FigureColumn[] = [
   { title: "false alarms/day", name: "falseAlarmsPerDay", digits: 2 },
   { title: "delay", name: "detectionDelay", digits: 1 },
   { title: "hit@100", name: "hitRate100", digits: 2 },
+  { title: "NAB score", name: "nabScore", digits: 1 },
+  { title: "NAB oracle", name: "nabScoreOracle", digits: 1 },
 ];
 
 /** What guessing gets stands last, under a line. */

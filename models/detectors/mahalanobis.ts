@@ -1,7 +1,7 @@
 import type { DetectorKind } from "./kind.ts";
-import { fromEigen, symmetricEigen } from "./linear-algebra.ts";
 import { normalized, projectionSums } from "./projection.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
+import { symmetricEigen } from "./symmetric-eigen.ts";
 
 export const mahalanobis: DetectorKind = {
   title: "distance of a row from the mean, measured by the covariance",
@@ -36,7 +36,8 @@ export const mahalanobis: DetectorKind = {
         const shrunk = eigen.values.map((value) => (1 - shrinkage!) * Math.max(0, value) + shrinkage!);
         const logDeterminant = shrunk.reduce((sum, value) => sum + Math.log(value), 0);
         return {
-          map: fromEigen(eigen, (k) => 1 / Math.sqrt(shrunk[k]!)),
+          eigen,
+          size: (k) => 1 / Math.sqrt(shrunk[k]!),
           unit: 1,
           offset: logDeterminant / channels / 2,
         };

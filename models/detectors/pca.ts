@@ -1,8 +1,8 @@
 import type { DetectorKind } from "./kind.ts";
-import { fromEigen, symmetricEigen } from "./linear-algebra.ts";
 import { normalized, projectionSums } from "./projection.ts";
 import { floors } from "./stream-scorer.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
+import { symmetricEigen } from "./symmetric-eigen.ts";
 
 /**
  * The row less its mean is split into what the first components hold and the rest. SPE, the squared length of the rest, is large where the channels no longer
@@ -70,7 +70,8 @@ export const pca: DetectorKind = {
           0,
         );
         return {
-          map: fromEigen(eigen, (k) => (k < within ? scale(k) : 1)),
+          eigen,
+          size: (k) => (k < within ? scale(k) : 1),
           unit,
           offset: logDeterminant / channels / 2,
         };

@@ -121,9 +121,17 @@ export interface BaselineOptions {
 
 /** What guessing gets: seeded scores in [0, 1), alarmed as often as rows are anomalous. Printed beside every result. */
 export function randomRow(options: BaselineOptions & { readonly seed: number }): Evaluation {
-  const random = createRandom(options.seed).uniform;
-  const scores = Float64Array.from(options.labels, () => random());
-  return evaluateScores({ ...options, scores, rule: { threshold: 1 - share(options.labels) } });
+  const scores = randomScores(options.labels, options.seed);
+  return evaluateScores({ ...options, scores, rule: randomRule(options.labels) });
+}
+
+export function randomScores(labels: Uint8Array, seed: number): Float64Array {
+  const random = createRandom(seed).uniform;
+  return Float64Array.from(labels, () => random());
+}
+
+export function randomRule(labels: Uint8Array): AlarmRule {
+  return { threshold: 1 - share(labels) };
 }
 
 /** What one alarm that never ends gets: it finds every event, and its precision is the share of anomalous rows. */

@@ -1,9 +1,13 @@
 import type { PersonalModel } from "../../protocol/messages.ts";
 import { type Evaluation, type TableMetrics, tableMetrics } from "./evaluate.ts";
+import type { NabFigures } from "./nab-alarms.ts";
 import type { RunRow } from "./run.ts";
 
+/** What a table of results can have a column of. */
+export type Figures = { readonly [Name in keyof TableMetrics | keyof NabFigures]: number | null };
+
 /** One line of a result file. Figures that there are none of are null. */
-export interface ResultRow extends TableMetrics {
+export interface ResultRow extends Figures {
   readonly data: string;
   readonly detector: string;
   /** `none`: of a row that nothing was trained for. */
@@ -26,8 +30,6 @@ export interface ResultRow extends TableMetrics {
   /** Of a device in the arm finetune: what it scores with. */
   readonly model: PersonalModel | null;
 }
-
-export type Figures = { readonly [Name in keyof TableMetrics]: number | null };
 
 /** What one detector in one arm gets on one set, over its seeds. */
 export interface SummaryRow {
@@ -55,7 +57,7 @@ export interface DeviceFigures {
 
 /** What each set's kind has no meaning for is null: rows that stand in no order have no events, delays or neighbours. */
 export function resultRow(row: RunRow, kind: "series" | "records" | "images"): ResultRow {
-  const { evaluation, data, detector, arm, seed, device, model, classes } = row;
+  const { evaluation, data, detector, arm, seed, device, model, classes, nab } = row;
   const known = (key: keyof Evaluation) => (Number.isFinite(evaluation[key]) ? evaluation[key] : null);
   const inTime = (key: keyof Evaluation) => (kind === "series" ? known(key) : null);
   const figures = tableMetrics(evaluation);
@@ -76,6 +78,8 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
           detectionDelay: null,
           hitRate100: null,
         }),
+    nabScore: finite(nab?.nabScore),
+    nabScoreOracle: finite(nab?.nabScoreOracle),
     vusRoc: inTime("vusRoc"),
     pointPrecision: known("precision"),
     pointRecall: known("recall"),
@@ -101,7 +105,13 @@ const FIGURES = [
   "falseAlarmsPerDay",
   "detectionDelay",
   "hitRate100",
-] as const satisfies readonly (keyof TableMetrics)[];
+  "nabScore",
+  "nabScoreOracle",
+] as const satisfies readonly (keyof Figures)[];
+
+function finite(value = Number.NaN): number | null {
+  return Number.isFinite(value) ? value : null;
+}
 
 /** Mean and standard deviation over the seeds of each set, detector and arm, in the order in which they come first. */
 export function summarize(rows: readonly ResultRow[]): SummaryRow[] {
@@ -169,7 +179,7 @@ function lowest<T>(items: readonly T[], of: (item: T) => number | null): T | nul
   return found;
 }
 
-function valuesOf(rows: readonly ResultRow[], name: keyof TableMetrics): number[] {
+function valuesOf(rows: readonly ResultRow[], name: keyof Figures): number[] {
   return rows.flatMap((row) => row[name] ?? []);
 }
 

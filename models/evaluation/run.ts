@@ -2,9 +2,9 @@ import { FleetError } from "../../protocol/errors.ts";
 import type { PersonalModel } from "../../protocol/messages.ts";
 import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
+import { fleetStatistics } from "../data/fleet-statistics.ts";
 import type { Series } from "../data/series.ts";
-import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
-import { splitInTime } from "../data/windows.ts";
+import { type RowRange, splitInTime } from "../data/windows.ts";
 import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import { checkLearning } from "../detectors/check-learning.ts";
@@ -15,7 +15,16 @@ import type { AlarmRule } from "../scoring/events.ts";
 import type { Tail } from "../scoring/tail.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { type ClassMetrics, classMetrics } from "./classes.ts";
-import { alwaysAlarmRow, type Evaluation, evaluateScores, macroAverage, randomRow } from "./evaluate.ts";
+import {
+  alwaysAlarmRow,
+  type Evaluation,
+  evaluateScores,
+  macroAverage,
+  randomRow,
+  randomRule,
+  randomScores,
+} from "./evaluate.ts";
+import { type AlarmedSeries, type NabFigures, nabFigures, nabOfFile } from "./nab-alarms.ts";
 import type { VusOptions } from "./vus.ts";
 
 /** What is judged on one set: one detector from one seed. */
@@ -50,6 +59,8 @@ export interface RunRow {
   readonly model: PersonalModel | null;
   /** Of a device, where the detector tells classes and the set knows them. */
   readonly classes?: ClassMetrics;
+  /** Where the set's labels are windows: of a device at its own threshold, of `macro` over the set as one corpus. */
+  readonly nab?: Partial<NabFigures>;
 }
 
 /** The scores of one device's test rows, with what they were judged by. */
@@ -132,6 +143,7 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         model,
       });
       const scored: Scored[] = [];
+      const windowed: AlarmedSeries[] = [];
       let last: ScoredBefore | undefined;
       for (const [d, { device, judged, data, train }] of devices.entries()) {
         const own = weights[d];
@@ -169,20 +181,24 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
           seed,
         };
         if (kind.input !== "series") last = { ...sharing, scored: copied(one) };
+        const file = data.windows && { ...one, windows: data.windows };
+        if (file) windowed.push({ ...file, scores: one.scores.slice() });
         if (set.judging === "device")
           rows.push({
             ...line(device, judge(one, data, options), models?.[d]),
             ...classesOf(detector, data),
+            ...(file && { nab: { nabScore: nabOfFile(file) } }),
           });
         else scored.push(one);
         options.onScores?.(one);
       }
+      const nab = windowed.length > 0 ? { nab: nabFigures(windowed) } : {};
       if (set.judging === "pooled")
-        rows.push(line("pooled", judgePooled(scored, { ...options, input: kind.input })));
-      else
-        rows.push(
-          line("macro", macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation))),
-        );
+        rows.push({ ...line("pooled", judgePooled(scored, { ...options, input: kind.input })), ...nab });
+      else {
+        const mean = macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation));
+        rows.push({ ...line("macro", mean), ...nab });
+      }
     }
     return rows;
   } finally {
@@ -196,17 +212,36 @@ export async function baselines({
   seed,
   vus,
 }: Pick<RunOptions, "set" | "seed" | "vus">): Promise<RunRow[]> {
-  const labelled: { device: string; labels: Uint8Array; rateHz?: number | undefined }[] = [];
+  const labelled: {
+    device: string;
+    labels: Uint8Array;
+    windows?: readonly RowRange[] | undefined;
+    rateHz?: number | undefined;
+  }[] = [];
   for (const { device, judged, load } of set.devices) {
     if (!judged) continue;
-    const { labels, test } = await load();
-    labelled.push({ device, labels: labels ?? new Uint8Array(test.rows), rateHz: test.rateHz ?? set.rateHz });
+    const { test, labels = new Uint8Array(test.rows), windows } = await load();
+    labelled.push({ device, labels, windows, rateHz: test.rateHz ?? set.rateHz });
   }
+  type Labelled = (typeof labelled)[number];
   const judgements = [
-    { detector: "random", of: (o: (typeof labelled)[number]) => randomRow({ ...o, vus, seed }) },
-    { detector: "always-alarm", of: (o: (typeof labelled)[number]) => alwaysAlarmRow({ ...o, vus }) },
+    {
+      detector: "random",
+      of: (o: Labelled) => randomRow({ ...o, vus, seed }),
+      alarmed: ({ labels }: Labelled) => ({ scores: randomScores(labels, seed), rule: randomRule(labels) }),
+    },
+    {
+      detector: "always-alarm",
+      of: (o: Labelled) => alwaysAlarmRow({ ...o, vus }),
+      alarmed: ({ labels }: Labelled) => ({
+        scores: new Float64Array(labels.length).fill(1),
+        rule: { threshold: 0 },
+      }),
+    },
   ];
-  return judgements.flatMap(({ detector, of }) => {
+  return judgements.flatMap(({ detector, of, alarmed }) => {
+    const files = labelled.flatMap((o) => (o.windows ? [{ ...alarmed(o), windows: o.windows }] : []));
+    const nab = files.length > 0 ? { nab: nabFigures(files) } : {};
     const row = (device: string, evaluation: Evaluation): RunRow => ({
       data: set.name,
       detector,
@@ -218,10 +253,13 @@ export async function baselines({
     });
     if (set.judging === "pooled") {
       const labels = joinedBytes(labelled.map(({ labels }) => labels));
-      return [row("pooled", of({ device: "pooled", labels }))];
+      return [{ ...row("pooled", of({ device: "pooled", labels })), ...nab }];
     }
-    const each = labelled.map((one) => row(one.device, of(one)));
-    return [...each, row("macro", macroAverage(each.map(({ evaluation }) => evaluation)))];
+    const each = labelled.map((one) => ({
+      ...row(one.device, of(one)),
+      ...(one.windows && { nab: { nabScore: nabOfFile({ ...alarmed(one), windows: one.windows }) } }),
+    }));
+    return [...each, { ...row("macro", macroAverage(each.map(({ evaluation }) => evaluation))), ...nab }];
   });
 }
 
@@ -236,15 +274,14 @@ async function openFor(devices: readonly LoadedDevice[], options: RunOptions): P
       `${other.device} has ${other.train.channels} channels, ${devices[0]!.device} has ${channels}; devices that learn together need the same ones`,
     );
   }
-  const statistics =
-    spec.scaling === "federated"
-      ? mergeStatistics(
-          devices.map(({ device, train }) => {
-            const range = splitInTime(train.rows, spec.heldBack).train;
-            return [device, encodeStatistics(seriesStatistics(train, range))] as const;
-          }),
-        )
-      : null;
+  const statistics = fleetStatistics(
+    spec.scaling,
+    devices.map(({ device, train }) => ({
+      device,
+      series: train,
+      range: splitInTime(train.rows, spec.heldBack).train,
+    })),
+  );
   const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
   return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
 }

@@ -56,6 +56,14 @@ export async function saveKeras(model: Model, path: string): Promise<void> {
   await writeFile(path, await exportKeras(model));
 }
 
+/** The network of such a file without its weights, a Keras topology. Throws UNAVAILABLE without h5wasm where it is an .h5, BAD_INPUT. */
+export async function kerasTopology(file: Uint8Array): Promise<unknown> {
+  if (isHdf5(file)) return legacyTopology(file);
+  const { "config.json": config } = unpacked(file);
+  if (config === undefined) throw notKeras();
+  return unwrap(new TextDecoder().decode(config));
+}
+
 async function importArchive(file: Uint8Array, options: ImportOptions): Promise<Model> {
   const { "config.json": config, [WEIGHTS]: weights } = unpacked(file);
   if (config === undefined || weights === undefined) throw notKeras();
@@ -64,14 +72,18 @@ async function importArchive(file: Uint8Array, options: ImportOptions): Promise<
 }
 
 async function importLegacy(file: Uint8Array, options: ImportOptions): Promise<Model> {
+  const topology = await legacyTopology(file);
+  return withWeights(topology, file, options, (hdf5) => legacyTensors(topology, hdf5));
+}
+
+async function legacyTopology(file: Uint8Array): Promise<unknown> {
   const text = await withHdf5(file, (hdf5) => hdf5.text("", "model_config"));
   if (text === undefined)
     throw new FleetError(
       "BAD_INPUT",
       "the .h5 file holds weights only; save the whole model with model.save()",
     );
-  const topology = unwrap(text);
-  return withWeights(topology, file, options, (hdf5) => legacyTensors(topology, hdf5));
+  return unwrap(text);
 }
 
 async function withWeights(

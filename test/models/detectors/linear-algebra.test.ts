@@ -1,11 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  fromEigen,
-  identity,
-  solvePositive,
-  symmetricEigen,
-} from "../../../models/detectors/linear-algebra.ts";
+import { identity, solvePositive } from "../../../models/detectors/linear-algebra.ts";
+import { fromEigen, symmetricEigen } from "../../../models/detectors/symmetric-eigen.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 
 /** The definition: (A B)[i][j] = sum over k of A[i][k] B[k][j]. */
@@ -99,6 +95,11 @@ describe("linear algebra", () => {
       5,
     );
     expect(largestGap(found.values, spread)).toBeLessThan(1e-8);
+  });
+
+  it("a matrix that holds NaN has no values, and is no endless loop", () => {
+    const found = symmetricEigen(new Float64Array(2500).fill(Number.NaN), 50);
+    expect([...found.values].every(Number.isNaN)).toBe(true);
   });
 
   it("the inverse square root of a matrix, twice, is its inverse", () => {

@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { detectorsBench, goals, judge } from "../../bench/detectors.ts";
+
+describe("bench detectors", () => {
+  it("holds samples against the goal of each detector, training against that of the default, and images against none", () => {
+    const row = {
+      detector: "var",
+      input: "series",
+      medianUs: 40,
+      p99Us: 90,
+      trainingSeconds: 30,
+      numbers: 1,
+      bytes: 4,
+    };
+    expect(judge(row)).toEqual({ scoringMet: true, trainingMet: null });
+    expect(judge({ ...row, medianUs: 51 }).scoringMet).toBe(false);
+    expect(judge({ ...row, detector: goals.trainedDefault }).trainingMet).toBe(false);
+    expect(judge({ ...row, input: "images" }).scoringMet).toBeNull();
+  });
+
+  it("times a detector of series and one of images, from raw values to the probability", async () => {
+    const stage = { progress() {}, signal: new AbortController().signal };
+    const { value, text } = await detectorsBench.run(
+      { quick: true, detector: ["ewma-z", "cnn2d-rotation"] },
+      stage,
+    );
+    const { rows } = value as {
+      rows: { detector: string; medianUs: number; p99Us: number; numbers: number }[];
+    };
+    expect(rows.map(({ detector }) => detector)).toEqual(["cnn2d-rotation", "ewma-z"]);
+    for (const { medianUs, p99Us, numbers } of rows) {
+      expect(medianUs).toBeGreaterThan(0);
+      expect(p99Us).toBeGreaterThanOrEqual(medianUs);
+      expect(numbers).toBeGreaterThan(0);
+    }
+    expect(text).toMatch(/^ewma-z +sample /m);
+  }, 60_000);
+});
