@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DemoResult } from "../../cli/demo/report.ts";
+import { lowest } from "../../models/detectors/personal.ts";
 import { isBuilt, mainFile, starling } from "./starling.ts";
 
 let folder: string;
@@ -34,6 +35,21 @@ describe.skipIf(!isBuilt)("starling demo", () => {
     expect(result.alerts.count).toBeGreaterThan(0);
     expect(await readdir(folder)).toEqual([]);
     for (const { pid } of [...result.processes, result.coordinator]) expect(isAlive(pid)).toBe(false);
+  });
+
+  it("--personal - each device scores with the best of its models, and the result says which and by how much", async () => {
+    const args = ["demo", "--devices", "2", "--rounds", "1", "--personal", "--headless", "--json"];
+    const { code, stdout, stderr } = await starling(args, { TMPDIR: folder });
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/^device +model +loss fleet +loss tuned +loss own$/m),
+    ]);
+    const { personal, metrics } = JSON.parse(stdout.trim().split("\n").at(-1)!) as DemoResult;
+    expect(personal.map(({ device }) => device)).toEqual(["pump-01", "pump-02"]);
+    for (const { model, losses } of personal) expect(model).toBe(lowest(losses!));
+    // After a single round, anything that is trained on for longer is better.
+    for (const { model } of personal) expect(model).not.toBe("fleet");
+    expect(metrics?.macro.auroc).toBeGreaterThan(0.7);
   });
 
   it("reads its own settings from a file in the environment, and refuses malformed data in one sentence", async () => {

@@ -6,7 +6,7 @@ import { alert, device } from "../coordinator/http/fake-view.ts";
 
 const zero = { bootSeq: 1, uptimeMs: 0, rssBytes: 0, peakRssBytes: 0, cpuMs: 0, rows: 0, scored: 0 };
 
-function said(id: string, more: Pick<Heartbeat, "level" | "drift">): DeviceView {
+function said(id: string, more: Pick<Heartbeat, "level" | "drift" | "personal">): DeviceView {
   const rest = { running: null, activity: "idle", sourceEnded: false, spooledAlerts: 0, scores: null };
   return DeviceView.parse({ ...device(id), heartbeat: { ...zero, ...rest, ...more } });
 }
@@ -40,6 +40,29 @@ test("status - says in words which devices need a person", () => {
     "c: its data are too few for the alarm budget: the highest normal score stands in",
     "d: the alarm settings can't be met, so the rule auto stands in: its log says why",
   ]);
+});
+
+test("status - of tasks with personal models, says which one scores and how much better it is than the fleet's, and who could make none", () => {
+  const losses = { fleet: 0.5, tuned: 0.4, own: 0.6 };
+  const fleet = [
+    said("a", { personal: { model: "tuned", losses } }),
+    said("b", { personal: { model: "fleet", losses: { fleet: 0.5, tuned: null, own: 0.6 } } }),
+    said("c", { personal: { model: "fleet", losses: null, problem: "UNAVAILABLE: the thread ended" } }),
+    said("d", { personal: null }),
+  ];
+  const [head, , ...rows] = fleetTable(fleet).split("\n");
+  expect(head).toMatch(/version {2}model {2}loss\/fleet's {2}rows/);
+  expect(rows.map((row) => row.split(/ {2,}/).slice(3, 5))).toEqual([
+    ["tuned", "0.800"],
+    ["fleet", "1.000"],
+    ["fleet", "-"],
+    ["-", "-"],
+  ]);
+  expect(fleetNotes(fleet)).toEqual([
+    "",
+    "c: could make no model of its own, so the fleet's scores: its log says why",
+  ]);
+  expect(fleetTable([said("a", {})])).not.toMatch(/model|loss/);
 });
 
 test("status - an alert shows how often a normal score is as high", () => {

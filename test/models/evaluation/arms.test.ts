@@ -3,6 +3,7 @@ import type { DataSet, DeviceData } from "../../../models/data/device-set.ts";
 import { blueprintFor } from "../../../models/detectors/catalog.ts";
 import type { Recent } from "../../../models/detectors/detector.ts";
 import { openDetector } from "../../../models/detectors/open.ts";
+import { personalModel } from "../../../models/detectors/personal.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import { arms, trainArms } from "../../../models/evaluation/arms.ts";
 import { baselines, run } from "../../../models/evaluation/run.ts";
@@ -117,6 +118,35 @@ test("arms - a device with too little data does not stop the others: no model of
   expect(federated!.weights[1]).toEqual(alone[0]!.weights[0]);
 });
 
+test.each(["cnn-forecaster", "var"] as const)(
+  "arms - %s, finetune: each device has what the rule of personal models gives it from the fleet's and its local one",
+  async (name) => {
+    const detector = await open(spec(name));
+    const first = detector.weights();
+    const rounds = name === "var" ? 1 : 2;
+    const fast = series(2100, 2);
+    const unlike = fast.values.filter((_, i) => Math.floor(i / channels) % 3 === 0);
+    const devices = [series(400, 1), { values: unlike, rows: 700, channels }, series(20, 3)];
+    const results = await trainArms({ detector, training, rounds, seed: 1, devices, arms });
+    const { local, fedavg, finetune } = Object.fromEntries(results.map((result) => [result.arm, result]));
+    for (const [d, data] of devices.entries()) {
+      const fleet = fedavg!.weights[d]!;
+      const seed = 1_000_003 + rounds * 1009 + d;
+      const own = local!.weights[d]!;
+      const best = await personalModel({
+        ...{ detector, fleet, first, data, own, seed },
+        task: { training, rounds },
+      });
+      expect(finetune!.models![d]).toBe(best.model);
+      expect(finetune!.weights[d]).toEqual(best.weights);
+    }
+    expect(finetune!.models![2]).toBe("fleet");
+    expect(finetune!.models![1]).not.toBe("fleet");
+    expect(local!.models).toBeUndefined();
+    detector.dispose();
+  },
+);
+
 test("run - every arm finds the fault on every device, names its channel and has a macro line; the labels set no threshold", async () => {
   const options = {
     set,
@@ -132,7 +162,8 @@ test("run - every arm finds the fault on every device, names its channel and has
   expect(rows.map(({ arm, device }) => `${arm} ${device}`)).toEqual(
     arms.flatMap((arm) => ["one", "two", "macro"].map((device) => `${arm} ${device}`)),
   );
-  for (const { evaluation } of rows) {
+  for (const { evaluation, arm, device, model } of rows) {
+    expect(model !== null).toBe(arm === "finetune" && device !== "macro");
     expect(evaluation.auroc).toBeGreaterThan(0.9);
     expect(evaluation.eventRecall).toBe(1);
     expect(evaluation.hitRate100).toBe(1);
