@@ -55,7 +55,10 @@ export const driftStates = ["stable", "drifting", "retrain-due"] as const;
 export const personalModels = ["fleet", "tuned", "own"] as const;
 export type PersonalModel = (typeof personalModels)[number];
 
-/** Mean losses on the device's held-back data, by which it chose; null: there is no such model here, or it diverged. */
+/**
+ * Losses on the device's held-back data, by which it chose: negative log-likelihoods per channel but for a constant, models/detectors/detector.ts `misfit`. null:
+ * there is no such model here, or it diverged.
+ */
 export const PersonalLosses = z.object({
   fleet: finite.nullable(),
   tuned: finite.nullable(),

@@ -62,16 +62,17 @@ export const statusCommand = command({
   },
 });
 
-/** Of tasks with personal models: which one scores, and its loss over that of the fleet's model, on the device's held-back data. */
+/** Of tasks with personal models: which one scores, and its usual error over that of the fleet's model, on the device's held-back data. */
 const personalColumns: readonly Column<DeviceView>[] = [
   { title: "model", value: ({ heartbeat }) => heartbeat?.personal?.model },
   {
-    title: "loss/fleet's",
+    title: "error/fleet's",
     value({ heartbeat }) {
       const { model, losses } = heartbeat?.personal ?? {};
       if (model === undefined || !losses) return undefined;
       const [loss, fleet] = [losses[model], losses.fleet];
-      return loss === null || fleet === null || !(fleet > 0) ? undefined : loss / fleet;
+      // The losses are logarithms, of errors or of likelihoods.
+      return loss === null || fleet === null ? undefined : Math.exp(loss - fleet);
     },
     digits: 3,
   },

@@ -103,6 +103,12 @@ export interface Detector {
   train(data: Recent | readonly Recent[], options: TrainOptions): Promise<TrainResult>;
   /** Mean loss of the present weights on the held-back parts. */
   heldBackLoss(data: Recent | readonly Recent[]): number;
+  /**
+   * What models of one device are compared by, less is better: the negative log-likelihood of its held-back rows, per channel and but for a constant of the kind. Of
+   * squared residuals that is the mean over the channels of the log of their usual size, each channel in its own measure, as in the score: a mean of squares is
+   * that of the few channels that are hard to forecast. UNAVAILABLE where there is too little data.
+   */
+  misfit(data: Recent): number;
   /** Scaler, sigma and threshold for the present weights. UNAVAILABLE where there is too little data. */
   calibrate(recent: Recent, alarm: AlarmLevel): Calibration;
   scorer(calibration: Calibration, smooth: Smoothing): StreamScorer;

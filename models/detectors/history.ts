@@ -44,6 +44,7 @@ export function historySums(
         sum += ((values[at + c]! - mean[c]!) / sigma[c]!) ** 2 / 2 + Math.log(sigma[c]!);
       return sum / channels;
     },
+    likelihood: true,
     stream,
   };
 }

@@ -105,6 +105,8 @@ export interface Estimator {
   train(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<number>;
   /** Mean loss of the present weights at what the detector is for, in pretraining too; parts that are too short for a window count nothing, NaN when all are. */
   loss(parts: readonly ScaledPart[]): number;
+  /** true: the loss is a negative log-likelihood per channel, so models are compared by it as it is; else it is a mean of squared residuals. */
+  readonly likelihood?: boolean;
   /** Length of a row of residuals: the channels, where each channel has its own. */
   readonly residuals: number;
   stream(): ResidualStream;

@@ -145,6 +145,15 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
       return { samples: estimator.samples(train, training.pretext), loss, heldBackLoss };
     },
     heldBackLoss: (data) => estimator.loss(split(data).map((cut) => scaled(cut).heldBack)),
+    misfit(data) {
+      const cut = split(data)[0]!;
+      if (estimator.likelihood || !normalized) return estimator.loss([scaled(cut).heldBack]);
+      const adaptRows = levelRows(spec, data.rows);
+      const stretch = residualsOf(cut, fitOn(cut), warmUpRows({ spec, input }, 1), adaptRows);
+      if (stretch.residuals.subarray(stretch.before * stretch.width).every(Number.isNaN)) return Number.NaN;
+      const sigma = usualSize(stretch);
+      return sigma.reduce((sum, s) => sum + Math.log(Math.max(floors.residual, s)), 0) / sigma.length;
+    },
     calibrate(recent, alarm: AlarmLevel): Calibration {
       const { rateHz } = alarm;
       const smooth = smoothingOf(alarm.smooth);

@@ -33,7 +33,7 @@ export interface PersonalOptions {
 export interface Personal {
   readonly model: PersonalModel;
   readonly weights: Float32Array;
-  /** On the device's held-back data; null where nothing could be compared. */
+  /** `Detector.misfit` of each; null where nothing could be compared. */
   readonly losses: PersonalLosses | null;
 }
 
@@ -51,7 +51,7 @@ export function wholeTraining({ training, rounds, pretrain }: PersonalOptions["t
 }
 
 /**
- * The model that a device scores with by the losses on its own held-back data: the fleet's as it is, the fleet's trained on a little more, or one of the device
+ * The model that a device scores with by the losses on its own held-back data (`misfit`): the fleet's as it is, the fleet's trained on a little more, or one of the device
  * alone from fresh weights; the fleet's where they are equal, and where there are too little data to train on or to compare with. Kinds that learn by sums mix
  * the fleet's with the device's in place of training on. Same options, same bits.
  */
@@ -75,7 +75,7 @@ export async function personalModel(options: PersonalOptions): Promise<Personal>
   const lossOf = (weights: Float32Array | null): number | null => {
     if (weights === null) return null;
     detector.setWeights(weights);
-    const loss = detector.heldBackLoss(data);
+    const loss = detector.misfit(data);
     return Number.isFinite(loss) ? loss : null;
   };
   const losses = { fleet: lossOf(fleet), tuned: lossOf(tuned), own: lossOf(own) };

@@ -75,6 +75,7 @@ export function projectionSums(
       for (let c = 0; c < channels; c++) sum += residual[c]! ** 2;
       return sum / channels / 2 / learned.unit + learned.offset;
     },
+    likelihood: true,
     stream: (learned) => projectionStream(learned),
   };
 }

@@ -17,6 +17,7 @@ export interface Sums<Learned> {
   solve(means: Float64Array): Learned;
   /** Of one sample. at: where its own row begins in `rows`. */
   loss(learned: Learned, rows: Float32Array, at: number): number;
+  readonly likelihood?: boolean;
   stream(learned: Learned): ResidualStream;
 }
 
@@ -135,6 +136,7 @@ export function openBySums<Learned>(
       return after;
     },
     loss,
+    ...(sums.likelihood && { likelihood: true }),
     residuals: sums.residuals,
     stream: () => sums.stream(solved()),
     dispose() {},

@@ -29,6 +29,8 @@ export interface ResultRow extends Figures {
   readonly alarms: number | null;
   /** Of a device in the arm finetune: what it scores with. */
   readonly model: PersonalModel | null;
+  /** The same of all devices behind a pooled line. */
+  readonly models?: readonly PersonalModel[];
 }
 
 /** What one detector in one arm gets on one set, over its seeds. */
@@ -57,7 +59,7 @@ export interface DeviceFigures {
 
 /** What each set's kind has no meaning for is null: rows that stand in no order have no events, delays or neighbours. */
 export function resultRow(row: RunRow, kind: "series" | "records" | "images"): ResultRow {
-  const { evaluation, data, detector, arm, seed, device, model, classes, nab } = row;
+  const { evaluation, data, detector, arm, seed, device, model, models, classes, nab } = row;
   const known = (key: keyof Evaluation) => (Number.isFinite(evaluation[key]) ? evaluation[key] : null);
   const inTime = (key: keyof Evaluation) => (kind === "series" ? known(key) : null);
   const figures = tableMetrics(evaluation);
@@ -91,6 +93,7 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     events: inTime("events"),
     alarms: inTime("alarms"),
     model,
+    ...(models && { models }),
   };
 }
 
@@ -135,7 +138,7 @@ export function summarize(rows: readonly ResultRow[]): SummaryRow[] {
       sd: figures(standardDeviation),
       worst: lowest(devices, ({ vusPr, auroc }) => vusPr ?? auroc),
       againstLocal: arm === "local" || arm === "none" ? null : most(devices, local),
-      models: counted(group.flatMap(({ model }) => model ?? [])),
+      models: counted(group.flatMap(({ model, models = [] }) => model ?? models)),
     };
   });
 }

@@ -57,6 +57,8 @@ export interface RunRow {
   readonly evaluation: Evaluation;
   /** Of a device in the arm finetune: what it scores with. */
   readonly model: PersonalModel | null;
+  /** The same of all devices behind a pooled line. */
+  readonly models?: readonly PersonalModel[];
   /** Of a device, where the detector tells classes and the set knows them. */
   readonly classes?: ClassMetrics;
   /** Where the set's labels are windows: of a device at its own threshold, of `macro` over the set as one corpus. */
@@ -194,7 +196,11 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       }
       const nab = windowed.length > 0 ? { nab: nabFigures(windowed) } : {};
       if (set.judging === "pooled")
-        rows.push({ ...line("pooled", judgePooled(scored, { ...options, input: kind.input })), ...nab });
+        rows.push({
+          ...line("pooled", judgePooled(scored, { ...options, input: kind.input })),
+          ...(models && { models: models.filter((_, d) => devices[d]!.judged) }),
+          ...nab,
+        });
       else {
         const mean = macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation));
         rows.push({ ...line("macro", mean), ...nab });

@@ -51,9 +51,9 @@ test("status - of tasks with personal models, says which one scores and how much
     said("d", { personal: null }),
   ];
   const [head, , ...rows] = fleetTable(fleet).split("\n");
-  expect(head).toMatch(/version {2}model {2}loss\/fleet's {2}rows/);
+  expect(head).toMatch(/version {2}model {2}error\/fleet's {2}rows/);
   expect(rows.map((row) => row.split(/ {2,}/).slice(3, 5))).toEqual([
-    ["tuned", "0.800"],
+    ["tuned", "0.905"],
     ["fleet", "1.000"],
     ["fleet", "-"],
     ["-", "-"],

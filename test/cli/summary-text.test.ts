@@ -42,3 +42,10 @@ test("summary - one line an arm says what the devices score with, and who is wor
     ],
   ]);
 });
+
+test("summary - the models of a pooled set are counted, too", () => {
+  const [line] = summarize([
+    { ...row("finetune", 1, "pooled", 0.9), models: ["own", "tuned", "tuned"] },
+  ]).flatMap(armText);
+  expect(line).toBe("var, finetune: of 3 models 0 are the fleet's, 2 tuned, 1 of the device alone");
+});

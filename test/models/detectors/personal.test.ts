@@ -7,7 +7,7 @@ import { lowest, type PersonalOptions, personalModel } from "../../../models/det
 import { createRandom } from "../../../models/engine/random.ts";
 import { FleetError } from "../../../protocol/errors.ts";
 import { personalModels } from "../../../protocol/messages.ts";
-import { DetectorSpec, TaskSpec } from "../../../protocol/task.ts";
+import { AlarmSpec, DetectorSpec, TaskSpec } from "../../../protocol/task.ts";
 
 const task = TaskSpec.parse({ rounds: 10, training: { epochs: 2, learningRate: 0.003 } });
 const data: Recent = { values: new Float32Array(100), rows: 100, channels: 1 };
@@ -31,7 +31,7 @@ function scripted(losses: readonly [fleet: number, tuned: number, own: number]) 
       weight = from === 1 ? 2 : 3;
       return { samples: 1, loss: 0, heldBackLoss: 0 };
     },
-    heldBackLoss: () => losses[weight - 1]!,
+    misfit: () => losses[weight - 1]!,
   } as unknown as Detector;
   const choose = (change: Partial<PersonalOptions> = {}) =>
     personalModel({
@@ -114,6 +114,45 @@ describe("personal model", () => {
     });
   });
 
+  const noisy = (rows: number): Recent => {
+    const random = createRandom(4);
+    const size = [0.3, 3, 30];
+    const values = Float32Array.from(
+      { length: rows * 3 },
+      (_, i) => Math.sin(Math.floor(i / 3) / 4) + size[i % 3]! * random.normal(),
+    );
+    return { values, rows, channels: 3 };
+  };
+  const openFor = async (name: DetectorSpec["name"]) => {
+    const spec = DetectorSpec.parse({ name, window: 8, stride: 4 });
+    const topology = JSON.stringify(await blueprintFor(spec, 3));
+    return openDetector({ spec, topology, channels: 3, seed: 1, statistics: null });
+  };
+
+  it.each(["cnn-forecaster", "cnn-autoencoder", "var"] as const)(
+    "%s - models are compared by the usual size of each channel's residuals, as the score measures them",
+    async (name) => {
+      const detector = await openFor(name);
+      await detector.train(noisy(500), { training: task.training, seed: 1 });
+      const { sigma } = detector.calibrate(noisy(500), AlarmSpec.parse({ smooth: 1 }));
+      expect(sigma.length).toBe(3);
+      const logs = sigma.map((s) => Math.log(Math.max(0.1, s)));
+      expect(detector.misfit(noisy(500))).toBeCloseTo((logs[0]! + logs[1]! + logs[2]!) / 3, 10);
+      expect(() => detector.misfit(noisy(20))).toThrow(/too few/);
+      detector.dispose();
+    },
+  );
+
+  it.each(["mahalanobis", "pca", "z-test"] as const)(
+    "%s - models are compared by the loss, as that is a likelihood",
+    async (name) => {
+      const detector = await openFor(name);
+      await detector.train(noisy(500), { training: task.training, seed: 1 });
+      expect(detector.misfit(noisy(500))).toBe(detector.heldBackLoss(noisy(500)));
+      detector.dispose();
+    },
+  );
+
   it.each(["cnn-forecaster", "var"] as const)(
     "%s - another machine's model is left for a better one, the same bits each time; with little data, none of its own replaces one that knows the machine",
     async (name) => {
@@ -143,9 +182,9 @@ describe("personal model", () => {
       const one = await choose(foreign, here);
       expect(one.model).not.toBe("fleet");
       detector.setWeights(one.weights);
-      expect(detector.heldBackLoss(here)).toBe(one.losses![one.model]);
+      expect(detector.misfit(here)).toBe(one.losses![one.model]);
       detector.setWeights(foreign);
-      expect(detector.heldBackLoss(here)).toBe(one.losses!.fleet);
+      expect(detector.misfit(here)).toBe(one.losses!.fleet);
       expect(one.losses!.fleet).toBeGreaterThan(one.losses![one.model]!);
       expect(await choose(foreign, here)).toEqual(one);
       // It knows the machine from far more data than the device has kept.

@@ -189,13 +189,15 @@ test("run - a pooled set has one line an arm, over all rows; guessing and always
     training,
     alarm: AlarmSpec.parse({}),
     rounds: 1,
-    arms: ["local", "fedavg"],
+    arms: ["local", "fedavg", "finetune"],
     seed: 1,
   });
   expect(rows.map(({ arm, device, evaluation }) => [arm, device, evaluation.rows])).toEqual([
     ["local", "pooled", 600],
     ["fedavg", "pooled", 600],
+    ["finetune", "pooled", 600],
   ]);
+  expect(rows.map(({ models }) => models?.length)).toEqual([undefined, undefined, 2]);
   const guesses = await baselines({ set: pooled, seed: 1 });
   expect(guesses.map(({ detector, device }) => [detector, device])).toEqual([
     ["random", "pooled"],
