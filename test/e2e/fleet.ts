@@ -51,6 +51,7 @@ export interface SeriesShape {
   readonly seed: number;
   /** Rows of a wave's radian. */
   readonly slowness: number;
+  readonly noise: number;
 }
 
 /** A coordinator and agents as processes of their own, on one state folder each that outlives their deaths. */
@@ -108,7 +109,7 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
       if (!existsSync(joinFile)) {
         const ticket = await enrollDevice({ stateDir, device, url: url ?? `mqtt://127.0.0.1:${mqttPort}` });
         await writeFile(joinFile, formatJoin(ticket));
-        await writeSeries(folder, device, { trainRows: 1500, seed: 7, slowness: 8, ...series });
+        await writeSeries(folder, device, { trainRows: 1500, seed: 7, slowness: 8, noise: 0.05, ...series });
       }
       const data = (part: string) => join(folder, `${device}_${part}.npy`);
       const own = [
@@ -218,7 +219,7 @@ async function auditVersions(
 async function writeSeries(
   folder: string,
   device: string,
-  { trainRows, seed, slowness }: SeriesShape,
+  { trainRows, seed, slowness, noise }: SeriesShape,
 ): Promise<void> {
   const random = createRandom(seed);
   const channels = 3;
@@ -227,7 +228,7 @@ async function writeSeries(
       const row = Math.floor(i / channels);
       const channel = i % channels;
       const fault = faulty && channel === 1 && ((row >= 400 && row < 440) || (row >= 900 && row < 960));
-      return Math.sin(row / slowness + channel) + 0.05 * random.normal() + (fault ? 3 : 0);
+      return Math.sin(row / slowness + channel) + noise * random.normal() + (fault ? 3 : 0);
     });
   await writeNpy(join(folder, `${device}_train.npy`), make(trainRows, false), [trainRows, channels]);
   await writeNpy(join(folder, `${device}_test.npy`), make(1500, true), [1500, channels]);

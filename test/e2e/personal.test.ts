@@ -25,7 +25,8 @@ const machines = {
 } as const;
 const devices = Object.keys(machines) as (keyof typeof machines)[];
 
-const start = (device: keyof typeof machines) => fleet.startAgent({ device, series: machines[device] });
+const start = (device: keyof typeof machines) =>
+  fleet.startAgent({ device, series: { noise: 0.3, ...machines[device] } });
 
 /** It runs that version, and has settled on a model of it. */
 async function settled(device: string, version: number) {
