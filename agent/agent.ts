@@ -6,6 +6,7 @@ import { asFleetError, FleetError } from "../protocol/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { readManifest, readPublicKey } from "../protocol/manifest.ts";
 import type { Birth, Command, Heartbeat, Request, Running, Want } from "../protocol/messages.ts";
+import type { AlarmSpec } from "../protocol/task.ts";
 import { topics } from "../protocol/topics.ts";
 import { bell } from "./bell.ts";
 import { systemClock } from "./clock.ts";
@@ -16,6 +17,7 @@ import { type Link, openLink } from "./link.ts";
 import type { Agent, AgentOptions } from "./options.ts";
 import { openOutbox } from "./outbox.ts";
 import { openParticipant, type Participant } from "./participate.ts";
+import { openPersonalizer } from "./personalizer.ts";
 import { rateMeter } from "./rate.ts";
 import { openReplay } from "./replay.ts";
 import { openScoresFile } from "./scores-file.ts";
@@ -146,6 +148,19 @@ async function assembleAgent(
     clock,
     log,
   });
+  const rateOf = (alarm: AlarmSpec) =>
+    source.rateHz ?? alarm.rateHz ?? (source.timed ? rate.hz() : undefined);
+  const personalizer = openPersonalizer({
+    versions,
+    channels,
+    openDetector,
+    snapshot: recent.snapshot,
+    train: trainer.personalize,
+    rateHz: rateOf,
+    scoring,
+    random,
+    log,
+  });
   const installer = openInstaller({
     publicKey,
     versions,
@@ -153,11 +168,16 @@ async function assembleAgent(
     openDetector,
     snapshot: recent.snapshot,
     calibrate: trainer.calibrate,
-    rateHz: (alarm) => source.rateHz ?? alarm.rateHz ?? (source.timed ? rate.hz() : undefined),
+    rateHz: rateOf,
     scoring,
     request,
     online,
     throttle: throttle(bandwidth, clock),
+    async personalize(wanted, signal) {
+      const again = await personalizer.personalize(wanted, signal);
+      progress.ring();
+      return again;
+    },
     watch: (event: InstallEvent) => {
       void participant.install(event);
       progress.ring();
@@ -180,19 +200,25 @@ async function assembleAgent(
     rows: scoring.row,
     scored: scoring.scored,
     running: runningVersion(),
-    activity: participant.training
-      ? "training"
-      : installer.busy
-        ? "installing"
-        : updates.sending
-          ? "sending"
-          : "idle",
+    activity:
+      participant.training || personalizer.busy
+        ? "training"
+        : installer.busy
+          ? "installing"
+          : updates.sending
+            ? "sending"
+            : "idle",
     sourceEnded,
     spooledAlerts: spool.size,
     scores: scoring.takeScores(),
     level: scoring.level(),
     drift: scoring.drift(),
+    ...personalState(),
   });
+  const personalState = (): Pick<Heartbeat, "personal"> => {
+    const personal = personalizer.state(want);
+    return personal === undefined ? {} : { personal };
+  };
   const beat = () =>
     online()
       ? publish(topics.up(device, "hb"), encode(heartbeat()), 0).catch(() => {}) // the next one says it all again
@@ -274,11 +300,16 @@ async function assembleAgent(
     },
   });
 
-  /** Evaluations score with the last version only. */
+  /** Evaluations score with the last version only, and with what the device has made of it. */
   const mayScore = () => {
     if (!source.hold || start.row > 0) return true;
     const installed = scoring.installed?.sha256;
-    return want?.phase === "serving" && installed !== undefined && installed === wantedSha(want);
+    return (
+      want?.phase === "serving" &&
+      installed !== undefined &&
+      installed === wantedSha(want) &&
+      personalizer.settled(want)
+    );
   };
   const score = async () => {
     while (!mayScore() && !signal.aborted) await progress.wait(holdMs, signal);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { AlarmEvent } from "../models/scoring/events.ts";
 import type { ChannelShare } from "../models/scoring/top-channels.ts";
-import type { Alert, AlertChannel, Running } from "../protocol/messages.ts";
+import type { Alert, AlertChannel, PersonalModel, Running } from "../protocol/messages.ts";
 
 export interface AlertOptions {
   readonly event: AlarmEvent;
@@ -12,6 +12,8 @@ export interface AlertOptions {
   readonly probability: (score: number) => number;
   readonly threshold: number;
   readonly version: Running;
+  /** What the device has made of the version, undefined for the version itself. */
+  readonly model?: PersonalModel | undefined;
   /** Id of the alarm's onset; an onset has its own. */
   readonly onset: string | undefined;
   readonly names: readonly string[] | undefined;
@@ -19,7 +21,7 @@ export interface AlertOptions {
 
 /** What is sent for an alarm's onset or end. Made from the sample alone: the row read again gives the same alert with the same id. */
 export function alertOf(options: AlertOptions): Alert {
-  const { event, atMs, score, probability, threshold, version, onset, names } = options;
+  const { event, atMs, score, probability, threshold, version, model, onset, names } = options;
   const id = alertId({ row: event.row, atMs, score, phase: event.kind });
   const common = {
     kind: "alert",
@@ -29,6 +31,7 @@ export function alertOf(options: AlertOptions): Alert {
     score,
     threshold,
     version,
+    ...(model === undefined ? {} : { model }),
     channels: alertChannels(event.topChannels, names),
     since: event.since,
   } as const;

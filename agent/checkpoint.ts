@@ -3,7 +3,7 @@ import { Calibration } from "../models/detectors/calibration.ts";
 import { firstIssue } from "../protocol/codec.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { Sha256, TaskId } from "../protocol/ids.ts";
-import { Alert, driftStates } from "../protocol/messages.ts";
+import { Alert, driftStates, PersonalLosses, personalModels } from "../protocol/messages.ts";
 import { AlarmSpec, DetectorSpec } from "../protocol/task.ts";
 import type { WatchState } from "./score-watch.ts";
 
@@ -55,6 +55,14 @@ const Watch = z.object({
 });
 type Watch = z.infer<typeof Watch>;
 
+/** What the device has settled on for its version, and the hash of its own weights in `versions/`, null where the fleet's score. */
+export const Chosen = z.object({
+  model: z.enum(personalModels),
+  losses: PersonalLosses.nullable(),
+  weights: Sha256.nullable(),
+});
+export type Chosen = z.infer<typeof Chosen>;
+
 /** The version that scores, with all that makes its scores what they are; its weights are in `versions/`. */
 export const Installed = z.object({
   task: TaskId,
@@ -63,6 +71,8 @@ export const Installed = z.object({
   detector: DetectorSpec,
   alarm: AlarmSpec,
   calibration: Calibration,
+  /** Once it is settled, in a task with personal models. */
+  personal: Chosen.exactOptional(),
 });
 export type Installed = z.infer<typeof Installed>;
 

@@ -15,11 +15,13 @@ export interface Wanted {
   readonly task: string;
   readonly detector: DetectorSpec;
   readonly alarm: AlarmSpec;
+  /** Whether the task lets the device score with a model of its own. */
+  readonly personal: boolean;
 }
 
 /** What to do about a version whose manifest is signed by the right key. */
 export function decideInstall(
-  { manifest, task, detector, alarm }: Wanted,
+  { manifest, task, detector, alarm, personal }: Wanted,
   now: Installed | undefined,
 ): InstallDecision {
   if (manifest.task !== task) {
@@ -32,7 +34,11 @@ export function decideInstall(
   if (now === undefined || now.task !== task) return { kind: "install" };
   if (manifest.transfer.sha256 === now.sha256 && manifest.number >= now.number) {
     const same =
-      sameSpec(detector, now.detector) && sameSpec(alarm, now.alarm) && manifest.number === now.number;
+      sameSpec(detector, now.detector) &&
+      sameSpec(alarm, now.alarm) &&
+      manifest.number === now.number &&
+      // No longer wanted: the fleet's model comes back.
+      (personal || !now.personal?.weights);
     return { kind: same ? "nothing" : "install" };
   }
   if (manifest.number <= now.number) {

@@ -15,6 +15,7 @@ import type { Installed } from "./checkpoint.ts";
 import type { Clock } from "./clock.ts";
 import { decideInstall, installRetry, worthRetrying } from "./install-decision.ts";
 import type { Log } from "./log.ts";
+import { type Personalizer, wantsPersonal } from "./personalizer.ts";
 import type { Throttle } from "./throttle.ts";
 import type { CalibrateWork } from "./trainer-messages.ts";
 import type { Pulling, Versions } from "./versions.ts";
@@ -47,6 +48,8 @@ export interface InstallerOptions {
   readonly online: () => boolean;
   /** Bytes to come, before they are asked for. */
   readonly throttle: Throttle;
+  /** What is done with a version once it is installed; gives after how long to try again, if at all. */
+  readonly personalize: Personalizer["personalize"];
   /** Told of every version that is wanted, installed or can't be. */
   readonly watch: (event: InstallEvent) => void;
   readonly clock: Clock;
@@ -190,10 +193,14 @@ export function openInstaller(options: InstallerOptions): Installer {
     }
   };
 
-  /** After how long to try again; undefined when there is nothing left to do for this goal. */
-  const reach = async (target: Goal, tries: number, signal: AbortSignal): Promise<number | undefined> => {
+  /** A number: milliseconds after which to try again. */
+  const reach = async (
+    target: Goal,
+    tries: number,
+    signal: AbortSignal,
+  ): Promise<"there" | "given up" | number> => {
     const { want } = target;
-    if (want.version === null) return undefined;
+    if (want.version === null) return "given up";
     let manifest: VersionManifest;
     try {
       manifest = openManifest(want.version, options.publicKey);
@@ -201,21 +208,21 @@ export function openInstaller(options: InstallerOptions): Installer {
       // Nothing in it can be believed, so there is no version to name in a status.
       const { code, message } = asFleetError(error, "BAD_SIGNATURE");
       log.error({ code }, `the wanted version is refused: ${message}`);
-      return undefined;
+      return "given up";
     }
     const version = { number: manifest.number, sha256: manifest.transfer.sha256 };
-    const { detector, alarm, id: task } = want.task;
+    const { detector, alarm, id: task, personal = false } = want.task;
     try {
-      const decision = decideInstall({ manifest, task, detector, alarm }, scoring.installed);
-      if (decision.kind === "nothing") return undefined;
+      const decision = decideInstall({ manifest, task, detector, alarm, personal }, scoring.installed);
+      if (decision.kind === "nothing") return "there";
       if (decision.kind === "refuse") throw new FleetError(decision.code, decision.message);
       watch({ kind: "wanted", manifest });
       await install(target, manifest, signal);
       watch({ kind: "installed", sha256: version.sha256 });
       await tell({ kind: "status", task, state: "installed", version });
-      return undefined;
+      return "there";
     } catch (error) {
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return "given up";
       const { code, message } = asFleetError(error, "CORRUPT");
       const again = worthRetrying(code);
       log.warn({ code, version: version.number, again }, `a version could not be installed: ${message}`);
@@ -225,7 +232,7 @@ export function openInstaller(options: InstallerOptions): Installer {
         const said = message.slice(0, messageLength);
         await tell({ kind: "status", task, state: "failed", version, code, message: said });
       }
-      return again ? backoffMs(retry, tries, random) : undefined;
+      return again ? backoffMs(retry, tries, random) : "given up";
     }
   };
 
@@ -240,6 +247,8 @@ export function openInstaller(options: InstallerOptions): Installer {
         want.task.id,
         want.task.detector,
         want.task.alarm,
+        want.task.personal === true,
+        wantsPersonal(want),
       ]);
       if (goal?.key === key) return;
       goal?.superseded.abort();
@@ -267,12 +276,14 @@ export function openInstaller(options: InstallerOptions): Installer {
           tries = 0;
           continue;
         }
+        const either = AbortSignal.any([signal, target.superseded.signal]);
         busy = true;
-        const again = await reach(target, tries, AbortSignal.any([signal, target.superseded.signal]));
+        const reached = await reach(target, tries, either);
         busy = false;
-        if (again === undefined) done = target;
+        const again = reached === "there" ? await options.personalize(target.want, either) : reached;
+        if (typeof again !== "number") done = target;
         else {
-          tries += 1;
+          if (reached !== "there") tries += 1;
           await news.wait(again, signal);
         }
       }

@@ -8,6 +8,7 @@ import type { Alert, Heartbeat } from "../protocol/messages.ts";
 import { alertOf } from "./alert.ts";
 import {
   type Checkpoint,
+  type Chosen,
   floatsToText,
   type Installed,
   textToFloats,
@@ -32,6 +33,8 @@ export interface Scoring {
   process(batch: Batch, signal: AbortSignal): Promise<void>;
   /** From the next row on, this version scores. Durable when it resolves. The detector is the scorer's from now on. */
   install(installed: Installed, detector: Detector): Promise<void>;
+  /** The version that is installed goes on scoring as it is, and this is remembered with it. Durable when it resolves. */
+  settle(chosen: Chosen): Promise<void>;
   checkpoint(): Promise<void>;
   /** Score statistics since the last call. */
   takeScores(): Heartbeat["scores"];
@@ -201,11 +204,12 @@ export function openScoring(options: ScoringOptions): Scoring {
     );
     let alert: Alert | undefined;
     if (event !== undefined) {
-      const { number, sha256, calibration } = installed;
+      const { number, sha256, calibration, personal } = installed;
       const { threshold } = calibration;
       alert = alertOf({
         ...{ event, atMs, score: value, probability: scorer.probability, threshold },
         ...{ version: { number, sha256 }, onset, names },
+        model: personal?.weights ? personal.model : undefined,
       });
       onset = event.kind === "onset" ? alert.id : undefined;
     }
@@ -257,6 +261,10 @@ export function openScoring(options: ScoringOptions): Scoring {
       const old = active;
       active = next;
       old?.detector.dispose();
+      await checkpoint();
+    },
+    async settle(personal) {
+      if (active !== undefined) active = { ...active, installed: { ...active.installed, personal } };
       await checkpoint();
     },
     checkpoint,

@@ -61,7 +61,7 @@ export async function restoreDetector(
 ): Promise<Detector | undefined> {
   if (installed === null) return undefined;
   const { versions, channels, log } = options;
-  const { sha256, number, detector: spec } = installed;
+  const { sha256, number, detector: spec, personal } = installed;
   let detector: Detector | undefined;
   try {
     const frame = await versions.read(sha256);
@@ -70,14 +70,17 @@ export async function restoreDetector(
     detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 });
     if (!sameLayout(detector.layout, layout))
       throw new FleetError("BAD_SHAPE", "its weights are not for its network");
-    detector.setWeights(frame.weights);
+    const own = personal?.weights ?? null;
+    const weights = own === null ? frame.weights : await versions.readPersonal(sha256, own);
+    if (weights === undefined) throw new FleetError("NOT_FOUND", "the device's own model of it is not there");
+    detector.setWeights(weights);
     return detector;
   } catch (error) {
     detector?.dispose();
     const { code, message } = asFleetError(error, "CORRUPT");
     log.warn(
       { code, version: number, sha256 },
-      `version ${number} can't be restored, it is fetched again: ${message}`,
+      `version ${number} can't be restored, it is installed again: ${message}`,
     );
     return undefined;
   }

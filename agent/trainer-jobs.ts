@@ -1,6 +1,8 @@
 import { performance } from "node:perf_hooks";
 import { parentPort } from "node:worker_threads";
+import type { Detector } from "../models/detectors/detector.ts";
 import { openDetector } from "../models/detectors/open.ts";
+import { personalModel } from "../models/detectors/personal.ts";
 import { asFleetError } from "../protocol/errors.ts";
 import { freeMemory } from "./free-memory.ts";
 import type { Job, JobAnswer } from "./trainer-messages.ts";
@@ -16,16 +18,22 @@ export function runTrainerWorker(): void {
         const { code, message } = asFleetError(error, "UNAVAILABLE");
         return { kind: "failed", id: job.id, code, message };
       });
-      port.postMessage(answer, answer.kind === "trained" ? [answer.weights.buffer as ArrayBuffer] : []);
+      port.postMessage(answer, handedOver(answer));
       freeMemory();
     });
   });
 }
 
+function handedOver(answer: JobAnswer): ArrayBuffer[] {
+  if (answer.kind === "trained") return [answer.weights.buffer as ArrayBuffer];
+  if (answer.kind === "personalized" && answer.made) return [answer.made.weights.buffer as ArrayBuffer];
+  return [];
+}
+
 async function work(job: Job): Promise<JobAnswer> {
   const { id, recent, weights, topology, statistics, detector: spec } = job;
-  const seed = job.kind === "train" ? job.seed : 0;
-  const maxBatch = job.kind === "train" ? job.training.batchSize : 1;
+  const seed = job.kind === "calibrate" ? 0 : job.seed;
+  const maxBatch = batchOf(job);
   const detector = await openDetector({
     spec,
     topology,
@@ -35,6 +43,7 @@ async function work(job: Job): Promise<JobAnswer> {
     maxBatch,
   });
   try {
+    if (job.kind === "personalize") return await personalize(job, detector);
     detector.setWeights(weights);
     if (job.kind === "calibrate")
       return { kind: "calibrated", id, calibration: detector.calibrate(recent, job) };
@@ -50,4 +59,32 @@ async function work(job: Job): Promise<JobAnswer> {
   } finally {
     detector.dispose();
   }
+}
+
+function batchOf(job: Job): number {
+  switch (job.kind) {
+    case "train":
+      return job.training.batchSize;
+    case "personalize":
+      return job.task.training.batchSize;
+    case "calibrate":
+      return 1;
+  }
+}
+
+async function personalize(
+  job: Extract<Job, { kind: "personalize" }>,
+  detector: Detector,
+): Promise<JobAnswer> {
+  const { id, recent, weights: fleet, task, seed } = job;
+  const first = detector.weights();
+  const best = await personalModel({
+    ...{ detector, fleet, first, data: recent, task, seed },
+    onTrained: freeMemory,
+  });
+  const { model, losses } = best;
+  if (model === "fleet") return { kind: "personalized", id, model, losses, made: null };
+  detector.setWeights(best.weights);
+  const calibration = detector.calibrate(recent, job);
+  return { kind: "personalized", id, model, losses, made: { weights: best.weights.slice(), calibration } };
 }

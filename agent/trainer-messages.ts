@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { Calibration } from "../models/detectors/calibration.ts";
 import type { AlarmLevel } from "../models/detectors/detector.ts";
-import type { DetectorSpec, RoundTraining } from "../protocol/task.ts";
+import { PersonalLosses, personalModels } from "../protocol/messages.ts";
+import type { DetectorSpec, RoundTraining, TaskSpec } from "../protocol/task.ts";
 
 /** What the training thread works on: a version and the device's recent data (raw units), both handed over for good. */
 interface Work {
@@ -17,10 +18,17 @@ interface Work {
 /** To the thread. Made by our own typed code in the same process, so it is not parsed there: zod would cost the thread megabytes. */
 export type Job =
   | (Work & { readonly kind: "train"; readonly training: RoundTraining; readonly seed: number })
-  | (Work & AlarmLevel & { readonly kind: "calibrate" });
+  | (Work & AlarmLevel & { readonly kind: "calibrate" })
+  | (Work &
+      AlarmLevel & {
+        readonly kind: "personalize";
+        readonly task: Pick<TaskSpec, "training" | "rounds" | "pretrain">;
+        readonly seed: number;
+      });
 
 export type TrainWork = Omit<Extract<Job, { kind: "train" }>, "id" | "kind">;
 export type CalibrateWork = Omit<Extract<Job, { kind: "calibrate" }>, "id" | "kind">;
+export type PersonalizeWork = Omit<Extract<Job, { kind: "personalize" }>, "id" | "kind">;
 
 export const Trained = z.object({
   kind: z.literal("trained"),
@@ -34,9 +42,20 @@ export const Trained = z.object({
 });
 export type Trained = z.infer<typeof Trained>;
 
+export const Personalized = z.object({
+  kind: z.literal("personalized"),
+  id: z.number(),
+  model: z.enum(personalModels),
+  losses: PersonalLosses.nullable(),
+  /** The better model, ready to score; null where the fleet's is the best. */
+  made: z.object({ weights: z.instanceof(Float32Array), calibration: Calibration }).nullable(),
+});
+export type Personalized = z.infer<typeof Personalized>;
+
 /** From the thread. */
 export const JobAnswer = z.discriminatedUnion("kind", [
   Trained,
+  Personalized,
   z.object({ kind: z.literal("calibrated"), id: z.number(), calibration: Calibration }),
   z.object({ kind: z.literal("failed"), id: z.number(), code: z.string(), message: z.string() }),
 ]);

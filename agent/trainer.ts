@@ -3,13 +3,22 @@ import type { Calibration } from "../models/detectors/detector.ts";
 import { type ErrorCode, FleetError } from "../protocol/errors.ts";
 import { freeMemory } from "./free-memory.ts";
 import type { Log } from "./log.ts";
-import { type CalibrateWork, type Job, JobAnswer, type Trained, type TrainWork } from "./trainer-messages.ts";
+import {
+  type CalibrateWork,
+  type Job,
+  JobAnswer,
+  type Personalized,
+  type PersonalizeWork,
+  type Trained,
+  type TrainWork,
+} from "./trainer-messages.ts";
 
 /** Training and calibration in a thread of their own, one job after the other, so that scoring never waits for them. */
 export interface Trainer {
   /** The data in `work` are handed over, and are empty afterwards, unless they are in shared memory. Rejects ABORTED on the signal, UNAVAILABLE when the thread dies. */
   train(work: TrainWork, signal: AbortSignal): Promise<Trained>;
   calibrate(work: CalibrateWork, signal: AbortSignal): Promise<Calibration>;
+  personalize(work: PersonalizeWork, signal: AbortSignal): Promise<Personalized>;
   close(): Promise<void>;
 }
 
@@ -58,7 +67,7 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
   const run = async (job: Job, signal: AbortSignal): Promise<JobAnswer> => {
     if (signal.aborted) throw aborted();
     // A training takes the most that a device ever needs: what the last install has left goes first, in 10 to 20 ms.
-    if (job.kind === "train") freeMemory();
+    if (job.kind !== "calibrate") freeMemory();
     clearTimeout(idle);
     worker ??= start();
     const answer = await answerOf(worker, job, signal).catch(async (error) => {
@@ -94,6 +103,11 @@ export function openTrainer({ script, log, idleMs = defaultIdleMs }: TrainerOpti
       const answer = await enqueue({ ...work, kind: "calibrate", id: jobs++ }, signal);
       if (answer.kind !== "calibrated") throw strayAnswer(answer.kind);
       return answer.calibration;
+    },
+    async personalize(work, signal) {
+      const answer = await enqueue({ ...work, kind: "personalize", id: jobs++ }, signal);
+      if (answer.kind !== "personalized") throw strayAnswer(answer.kind);
+      return answer;
     },
     async close() {
       closed.abort();

@@ -5,16 +5,23 @@ import { decodeFrame, type Frame, type VersionHeader } from "../protocol/frame.t
 import { sha256 } from "../protocol/hash.ts";
 import type { Sha256 } from "../protocol/ids.ts";
 import { type Assembly, assemble, chunkCount, slice, type TransferManifest } from "../protocol/transfer.ts";
-import { readIfThere, setAside, syncFolder } from "./durable.ts";
+import { readIfThere, setAside, syncFolder, writeDurably } from "./durable.ts";
 import type { Log } from "./log.ts";
 
-/** Versions on disk: `{sha256}.frame` whole and checked, `{sha256}.part` while it is being pulled. */
+/**
+ * Versions on disk: `{sha256}.frame` whole and checked, `{sha256}.part` while it is being pulled, `{sha256}.{sha256 of its bytes}.weights` what the device has
+ * made of it (float32, little endian, in the frame's layout).
+ */
 export interface Versions {
   /** The frame, or undefined where it is not there. A damaged one is moved aside. */
   read(sha256: Sha256): Promise<Frame<VersionHeader> | undefined>;
   /** Starts or goes on with a pull. */
   begin(manifest: TransferManifest): Promise<Pulling>;
-  /** Removes all but these. */
+  /** Keeps the weights that the device has made of a version. Durable when it resolves, with their hash, by which they are read. */
+  savePersonal(version: Sha256, weights: Float32Array): Promise<Sha256>;
+  /** Undefined where they are not there. Damaged ones are moved aside. */
+  readPersonal(version: Sha256, weights: Sha256): Promise<Float32Array | undefined>;
+  /** Removes all but these, and what was made of the others. */
   keepOnly(shas: readonly Sha256[]): Promise<void>;
 }
 
@@ -34,6 +41,7 @@ export async function openVersions(options: {
   const { dir, damagedDir, log } = options;
   await mkdir(dir, { recursive: true });
   const framePath = (sha: Sha256) => join(dir, `${sha}.frame`);
+  const personalPath = (version: Sha256, weights: Sha256) => join(dir, `${version}.${weights}.weights`);
 
   return {
     async read(sha) {
@@ -73,6 +81,21 @@ export async function openVersions(options: {
         },
         close: () => file.close(),
       };
+    },
+    async savePersonal(version, weights) {
+      const bytes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
+      const hash = sha256(bytes);
+      await writeDurably(personalPath(version, hash), bytes);
+      return hash;
+    },
+    async readPersonal(version, weights) {
+      const path = personalPath(version, weights);
+      const bytes = await readIfThere(path);
+      if (bytes === undefined) return undefined;
+      if (sha256(bytes) === weights) return new Float32Array(bytes.slice().buffer);
+      await setAside(path, damagedDir);
+      log.warn({ code: "CORRUPT", sha256: version }, "the personal model is damaged; it was moved aside");
+      return undefined;
     },
     async keepOnly(shas) {
       for (const name of await readdir(dir))

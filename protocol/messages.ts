@@ -51,6 +51,18 @@ export const levelBases = ["rule", "counted", "extrapolated", "highest", "fallba
 /** Live scores against those of the calibration: see models/scoring/drift.ts. */
 export const driftStates = ["stable", "drifting", "retrain-due"] as const;
 
+/** What a device can score with: the fleet's model as it is, trained on by the device, or one of the device alone. */
+export const personalModels = ["fleet", "tuned", "own"] as const;
+export type PersonalModel = (typeof personalModels)[number];
+
+/** Mean losses on the device's held-back data, by which it chose; null: there is no such model here, or it diverged. */
+export const PersonalLosses = z.object({
+  fleet: finite.nullable(),
+  tuned: finite.nullable(),
+  own: finite.nullable(),
+});
+export type PersonalLosses = z.infer<typeof PersonalLosses>;
+
 export const Heartbeat = z.object({
   kind: z.literal("heartbeat"),
   bootSeq,
@@ -86,6 +98,17 @@ export const Heartbeat = z.object({
     .object({ state: z.enum(driftStates), index: finite })
     .nullable()
     .exactOptional(),
+  /** Which model scores, in a task with personal models; null while it is not settled. */
+  personal: z
+    .object({
+      model: z.enum(personalModels),
+      /** null: there was nothing to compare. */
+      losses: PersonalLosses.nullable(),
+      /** Why the device could not make one of its own. */
+      problem: text(200).exactOptional(),
+    })
+    .nullable()
+    .exactOptional(),
 });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
@@ -114,6 +137,8 @@ export const Alert = z.object({
   probability: z.number().min(0).max(1).optional(),
   threshold: finite,
   version: Running,
+  /** What the device has made of that version, where it is not the version itself that scored. */
+  model: z.enum(personalModels).exactOptional(),
   /** The channels that made the most of the score: in an onset up to then, in an end over the whole alarm. */
   channels: z.array(AlertChannel).max(8),
   /** The first row above the threshold that led to the alarm. */

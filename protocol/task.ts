@@ -196,6 +196,11 @@ export const TaskSpec = z
     detector: DetectorSpec.prefault({}),
     training: TrainingSpec.prefault({}),
     pretrain: PretrainSpec.exactOptional(),
+    /**
+     * true: once the rounds are over, a device may score with a model of its own, where that has the lower loss on its held-back data: models/detectors/personal.ts.
+     * Left out where it is off, as agents of before would refuse a task that names it.
+     */
+    personal: z.boolean().exactOptional(),
     alarm: AlarmSpec.prefault({}),
     round: RoundSpec.prefault({}),
     /** Rounds to run; after them the task serves its last version. */

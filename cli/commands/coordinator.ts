@@ -105,6 +105,12 @@ export const coordinatorCommand = command({
       flag: "--alarm-rule <rule>",
       description: "auto, quantile, pot, mad or conformal: how thresholds are made without a budget",
     },
+    {
+      path: "task.personal",
+      flag: "--personal",
+      description:
+        "after the last round, each device scores with the best on its held-back data of the fleet's model, that model tuned by it, and one of its own",
+    },
     { path: "task.seed", flag: "--seed <n>", description: "seed of the first weights and of every shuffle" },
     logLevelFlag,
     jsonFlag,

@@ -39,6 +39,11 @@ export const demoCommand = command({
       description: 'false alarms of one device to put up with, such as "1 per week"',
     },
     {
+      path: "personal",
+      flag: "--personal",
+      description: "after the last round, each device scores with a model of its own where that is better",
+    },
+    {
       path: "seed",
       flag: "--seed <n>",
       description: "seed of the plant, the first weights and every shuffle",

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { AlertView, DeviceView, RoundView } from "../../protocol/api.ts";
 import { connectApi } from "../api.ts";
 import { command } from "../command.ts";
-import { table } from "../table.ts";
+import { type Column, table } from "../table.ts";
 import { answer, printable } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
 
@@ -62,7 +62,23 @@ export const statusCommand = command({
   },
 });
 
+/** Of tasks with personal models: which one scores, and its loss over that of the fleet's model, on the device's held-back data. */
+const personalColumns: readonly Column<DeviceView>[] = [
+  { title: "model", value: ({ heartbeat }) => heartbeat?.personal?.model },
+  {
+    title: "loss/fleet's",
+    value({ heartbeat }) {
+      const { model, losses } = heartbeat?.personal ?? {};
+      if (model === undefined || !losses) return undefined;
+      const [loss, fleet] = [losses[model], losses.fleet];
+      return loss === null || fleet === null || !(fleet > 0) ? undefined : loss / fleet;
+    },
+    digits: 3,
+  },
+];
+
 export function fleetTable(fleet: readonly DeviceView[]): string {
+  const personal = fleet.some(({ heartbeat }) => heartbeat?.personal !== undefined);
   return table<DeviceView>(
     [
       { title: "device", value: ({ device }) => device },
@@ -71,6 +87,7 @@ export function fleetTable(fleet: readonly DeviceView[]): string {
         value: ({ online, heartbeat }) => (online ? (heartbeat?.activity ?? "online") : "away"),
       },
       { title: "version", value: ({ running }) => running?.number, digits: 0 },
+      ...(personal ? personalColumns : []),
       { title: "rows", value: ({ heartbeat }) => heartbeat?.rows, digits: 0 },
       { title: "scored", value: ({ heartbeat }) => heartbeat?.scored, digits: 0 },
       { title: "alerts", value: ({ alerts }) => alerts, digits: 0 },
@@ -106,6 +123,10 @@ export function fleetNotes(fleet: readonly DeviceView[]): readonly string[] {
     [
       "fitted its threshold again to drifting scores",
       names(({ level }) => level?.limited === false && level.recalibrations > 0),
+    ],
+    [
+      "could make no model of its own, so the fleet's scores: its log says why",
+      names(({ personal }) => personal?.problem !== undefined),
     ],
     [
       "the alarm budget is less than its data can show, so the threshold is extrapolated",

@@ -14,6 +14,7 @@ export const DemoOptions = z.strictObject({
   topology: z.string().min(1, "give the path of a file").optional(),
   scaling: TaskSpec.shape.detector.unwrap().shape.scaling,
   alarmBudget: AlarmSpec.shape.budget,
+  personal: z.boolean().default(false),
   seed: TaskSpec.shape.seed,
   rate: z.number().positive().optional(),
   mqttPort: port.default(0),

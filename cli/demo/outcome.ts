@@ -16,7 +16,7 @@ const everything = 100_000;
 /** What must be asked while the processes still run. */
 export type Facts = Pick<
   DemoResult,
-  "devices" | "processes" | "coordinator" | "rounds" | "version" | "installed" | "alerts"
+  "devices" | "processes" | "coordinator" | "rounds" | "version" | "installed" | "personal" | "alerts"
 >;
 
 export async function gatherFacts({
@@ -64,6 +64,10 @@ export async function gatherFacts({
     installed: devices
       .filter(({ running }) => running !== null && running.sha256 === version?.sha256)
       .map(({ device }) => device),
+    personal: devices.flatMap(({ device, heartbeat }) => {
+      const said = heartbeat?.personal ?? null;
+      return said === null ? [] : [{ device, ...said }];
+    }),
     alerts: {
       count: onsets.length,
       first: onsets.slice(0, alertsNamed).map((view) => ({

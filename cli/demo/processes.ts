@@ -51,6 +51,7 @@ export async function startCoordinatorProcess(
     rounds: options.rounds,
     minDevices: devices,
     seed: options.seed,
+    ...(options.personal && { personal: true }),
     heartbeatMs,
     detector: await detectorOf(options),
     alarm: options.alarmBudget === undefined ? {} : { budget: options.alarmBudget },

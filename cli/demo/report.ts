@@ -3,7 +3,7 @@ import { randomRow } from "../../models/evaluation/evaluate.ts";
 import { fixedThresholdMetrics } from "../../models/evaluation/fixed.ts";
 import { aucPr, auroc } from "../../models/evaluation/ranking.ts";
 import type { RoundPhase } from "../../protocol/api.ts";
-import type { Running } from "../../protocol/messages.ts";
+import { type Heartbeat, type PersonalModel, personalModels, type Running } from "../../protocol/messages.ts";
 import { type Column, table } from "../table.ts";
 
 /** How one device did, judged by labels that it never saw. A number that there is none of is null. */
@@ -35,6 +35,8 @@ export interface DemoResult {
   readonly version: Running | null;
   /** Devices that run exactly that version. */
   readonly installed: readonly string[];
+  /** Which model each device scores with, of those that may choose. */
+  readonly personal: readonly (NonNullable<Heartbeat["personal"]> & { readonly device: string })[];
   /** null where the data has no labels. */
   readonly metrics: {
     readonly macro: Metrics;
@@ -156,6 +158,26 @@ export function metricsTable({ macro: mean, random, perDevice }: NonNullable<Dem
   ];
   const rows: Row[] = [...perDevice, { device: "mean", ...mean }, { device: "random", ...random }];
   return table(columns, rows, { rulesBefore: [perDevice.length] });
+}
+
+export function personalTable(personal: DemoResult["personal"]): string {
+  type Row = DemoResult["personal"][number];
+  const loss = (model: PersonalModel): Column<Row> => ({
+    title: `loss ${model}`,
+    value: ({ losses }) => losses?.[model],
+    digits: 4,
+  });
+  return table<Row>(
+    [
+      { title: "device", value: ({ device }) => device },
+      { title: "model", value: ({ model }) => model },
+      ...personalModels.map(loss),
+      ...(personal.some(({ problem }) => problem !== undefined)
+        ? [{ title: "problem", value: ({ problem }: Row) => problem }]
+        : []),
+    ],
+    personal,
+  );
 }
 
 export function processTable({ processes, coordinator, emptyNodeRssMb }: DemoResult): string {

@@ -14,7 +14,7 @@ import { emptyNodeRssMb } from "./peak-rss.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { detectorOf, type Site, startAgentProcesses, startCoordinatorProcess } from "./processes.ts";
 import { finished, showProgress } from "./progress.ts";
-import { type DemoResult, metricsTable, processTable } from "./report.ts";
+import { type DemoResult, metricsTable, personalTable, processTable } from "./report.ts";
 import { alertLine, lateLine, openScreen, roundLine } from "./screen.ts";
 
 /** Runs a fleet on this machine, from an empty folder to a table. The exit code is 0 only where every device finished. */
@@ -111,6 +111,14 @@ function showResult(
     metrics === null
       ? "The data has no labels, so nothing can be said of its alarms' worth."
       : `${metricsTable(metrics)}\n\nThresholds were fixed before the test data; "random" is what guessing gets on the same labels.`,
+    ...(result.personal.length === 0
+      ? []
+      : [
+          "",
+          personalTable(result.personal),
+          "",
+          "The model with the lowest loss on a device's held-back data scores: the fleet's, the fleet's tuned by the device, or its own.",
+        ]),
     "",
     processTable(result),
     "",

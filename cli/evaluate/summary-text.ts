@@ -71,28 +71,20 @@ function setText(data: string, { summary, settings }: EvaluationResult): string 
   return [
     `${set.title}: ${over}, ${seeds}`,
     table(columns, rows, { rulesBefore: trained > 0 ? [trained] : [] }),
-    ...rows.flatMap(fallBackText),
-    ...rows.flatMap(againstLocalText),
+    ...rows.flatMap(armText),
   ].join("\n");
 }
 
-export function fallBackText({ detector, arm, fellBack, seeds }: SummaryRow): string[] {
-  if (fellBack.length === 0) return [];
-  const which = fellBack.map((one) =>
-    one.seeds === seeds ? one.device : `${one.device} (${one.seeds} of ${seeds})`,
-  );
-  return [`${detector}, ${arm}: kept their local model: ${which.join(", ")}`];
-}
-
-/** A device that loses less against its local model is not named; the result file has all. */
-const NOTABLE_LOSS = 0.01;
-
-export function againstLocalText({ detector, arm, againstLocal }: SummaryRow): string[] {
-  if (againstLocal === null || againstLocal.auroc > -NOTABLE_LOSS) return [];
-  const { device, auroc } = againstLocal;
-  return [
-    `${detector}, ${arm}: ${device} loses ${(-auroc).toFixed(3)} AUROC against its local model, the most of all devices`,
-  ];
+/** In one line what the devices score with, where they may choose, and what becomes of the one that is worst off against its own local model. */
+export function armText({ detector, arm, models, seeds, againstLocal }: SummaryRow): string[] {
+  const { device, auroc } = againstLocal ?? {};
+  const parts = [
+    models &&
+      `of ${models.fleet + models.tuned + models.own} models ${seeds > 1 ? "over the seeds " : ""}${models.fleet} are the fleet's, ${models.tuned} tuned, ${models.own} of the device alone`,
+    auroc !== undefined &&
+      `${device} ${auroc < 0 ? "loses most" : "gains least"} of AUROC against its local model: ${auroc < 0 ? "" : "+"}${auroc.toFixed(3)}`,
+  ].filter((part) => typeof part === "string");
+  return parts.length === 0 ? [] : [`${detector}, ${arm}: ${parts.join("; ")}`];
 }
 
 export function notes({ settings, failures }: EvaluationResult): string {

@@ -1,13 +1,7 @@
 import { arms } from "../../models/evaluation/arms.ts";
 import { isWhole, type ResultRow, type SummaryRow } from "../../models/evaluation/results.ts";
 import { type EvaluationResult, failureText } from "../evaluate/result.ts";
-import {
-  againstLocalText,
-  type FigureColumn,
-  fallBackText,
-  figureColumns,
-  inOrder,
-} from "../evaluate/summary-text.ts";
+import { armText, type FigureColumn, figureColumns, inOrder } from "../evaluate/summary-text.ts";
 import { type BarChart, barChart, colorOf } from "./bars.ts";
 import { calibrationChart } from "./calibration-chart.ts";
 import type { DevicePlot } from "./device-plot.ts";
@@ -42,7 +36,7 @@ function setSection(data: string, { result, plots }: Context): string {
   const set = result.settings.sets.find((one) => one.data === data)!;
   const summary = result.summary.filter((row) => row.data === data);
   const rows = result.rows.filter((row) => row.data === data);
-  const notes = summary.flatMap((row) => [...fallBackText(row), ...againstLocalText(row)]);
+  const notes = summary.flatMap(armText);
   return `<section>
 <h2>${htmlText(set.title)}</h2>
 <div class="card"><div class="scroll">${summaryTable(summary)}</div>${notesHtml(notes)}</div>
@@ -164,9 +158,9 @@ function deviceTables(rows: readonly ResultRow[]): string {
       const values = own.flatMap((row) => row[name] ?? []);
       if (values.length === 0) return "<td>–</td>";
       const value = mean(values);
-      const back = own.some(({ fellBack }) => fellBack)
-        ? ' <span class="sd" title="kept its local model">local</span>'
-        : "";
+      const models = [...new Set(own.flatMap(({ model }) => model ?? []))].join(", ");
+      const back =
+        models === "" ? "" : ` <span class="sd" title="which model the device scores with">${models}</span>`;
       return `<td style="background:rgba(0,114,178,${(0.38 * Math.max(0, value)).toFixed(3)})">${value.toFixed(3)}${back}</td>`;
     });
     return `<tr><td class="text">${htmlText(device)}</td>${cells.join("")}</tr>`;

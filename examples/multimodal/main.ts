@@ -25,11 +25,11 @@ const lines = await compare({ stations, rounds, seed });
 for (const condition of conditions) {
   console.log(`\n${condition}`);
   const columns = ["AUROC", "AUC-PR", ...faults, "false alarms"];
-  console.log(["".padEnd(19), ...columns.map((column) => column.padStart(12))].join(""));
+  console.log(["".padEnd(19), ...columns.map((column) => column.padStart(13))].join(""));
   for (const line of lines.filter((one) => one.condition === condition)) {
     const found = faults.map((_, k) => `${line.found[k]} of ${line.events[k]}`);
     const cells = [line.auroc.toFixed(3), line.aucPr.toFixed(3), ...found, String(line.falseAlarms)];
-    console.log([line.method.padEnd(19), ...cells.map((cell) => cell.padStart(12))].join(""));
+    console.log([line.method.padEnd(19), ...cells.map((cell) => cell.padStart(13))].join(""));
   }
 }
 console.log("\nFaults found, by what they show in; thresholds were set on normal rows alone.");

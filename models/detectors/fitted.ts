@@ -104,14 +104,15 @@ async function learn(
   const { detector, topology, names, fits } = from;
   const { training } = specsOf(name, settings);
   const { alarm } = settings;
+  const { learns } = await kindOf(name);
   try {
     const { samples, loss } = await trainWhole(detector, rows, {
       training,
       pretrain: fits === 0 ? settings.pretrain : undefined,
       // Each fit draws its own order.
       seed: (settings.seed + fits) >>> 0,
-      // What was known is mixed with what is new.
-      ...(fits > 0 && { personal: true }),
+      // What was known is mixed with what is new; sums are by `merge`, exactly.
+      ...(fits > 0 && learns === "by gradients" && { personal: true }),
       ...(signal && { signal }),
       ...(onProgress && { onProgress }),
     });

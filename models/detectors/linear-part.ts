@@ -24,12 +24,6 @@ export interface LinearPart {
   end(parts: readonly ScaledPart[], options: EstimatorTraining): Promise<void>;
 }
 
-/**
- * A device's own rows count as n / (n + this) beside the fleet's: the more of them there are, the less it needs the others. A ridge VAR(3) forecasts held-back
- * training rows best with own parts of .9 on SMD (19,000 rows a device), .5 to .7 on jumpstarter2 (4,600) and .3 on SKAB (310); this gives .9, .7 and .13.
- */
-const PERSONAL_ROWS = 2_000;
-
 /** The estimator with its linear layer solved for. Its array holds the network's weights, then the sums that the layer is solved from. */
 export function withLinearPart(
   network: Estimator,
@@ -114,16 +108,9 @@ export function linearPart(model: Model, options: EstimatorOptions, ridge: numbe
       applyUnlessFresh();
     },
     async begin(parts, options) {
-      const fleet = sums.weights();
       const isFirst = fresh();
       if (!isFirst && !options.personal) return false;
-      await sums.observe(parts, options.signal);
-      if (!isFirst) {
-        const own = sums.weights();
-        const rows = sums.samples(parts);
-        const part = rows / (rows + PERSONAL_ROWS);
-        sums.setWeights(own.map((value, i) => part * value + (1 - part) * fleet[i]!));
-      }
+      await (isFirst ? sums.observe : sums.mixIn)(parts, options.signal);
       apply();
       return isFirst;
     },

@@ -38,7 +38,7 @@ export const mahalanobis: DetectorKind = {
         return {
           eigen,
           size: (k) => 1 / Math.sqrt(shrunk[k]!),
-          // With it, the loss is the Gaussian's negative log-likelihood per channel, but for a constant.
+          unit: 1,
           offset: logDeterminant / channels / 2,
         };
       }),

@@ -1,5 +1,6 @@
 import type { DetectorKind } from "./kind.ts";
 import { normalized, projectionSums } from "./projection.ts";
+import { floors } from "./stream-scorer.ts";
 import { openBySums, sumsBlueprint } from "./sums.ts";
 import { symmetricEigen } from "./symmetric-eigen.ts";
 
@@ -62,7 +63,18 @@ export const pca: DetectorKind = {
         const within = Math.min(fixed, channels - 1);
         const rest = values.subarray(within).reduce((sum, value) => sum + value, 0) / (channels - within);
         const scale = (k: number) => Math.sqrt(t2! * (values[k]! > 0 ? rest / values[k]! : 1));
-        return { eigen, size: (k) => (k < within ? scale(k) : 1), offset: 0 };
+        // Of probabilistic PCA, whose distance this is with t2 = 1.
+        const unit = Math.max(rest, floors.residual ** 2);
+        const logDeterminant = values.reduce(
+          (sum, value, k) => sum + Math.log(k < within ? Math.max(value, unit) : unit),
+          0,
+        );
+        return {
+          eigen,
+          size: (k) => (k < within ? scale(k) : 1),
+          unit,
+          offset: logDeterminant / channels / 2,
+        };
       }),
     );
   },

@@ -19,7 +19,8 @@ export interface Projection {
   /** (channels). */
   readonly mu: Float64Array;
   readonly matrix: Matrix;
-  /** Added to half the mean squared residual, where the loss is a likelihood. */
+  /** The Gaussian's negative log-likelihood per channel, but for a constant, is half the mean squared residual over `unit` plus `offset`: models are compared by it. */
+  readonly unit: number;
   readonly offset: number;
 }
 
@@ -33,6 +34,7 @@ type Matrix =
 export interface Sizes {
   readonly eigen: Eigen;
   readonly size: (k: number) => number;
+  readonly unit: number;
   readonly offset: number;
 }
 
@@ -65,13 +67,13 @@ export function projectionSums(
     solve(means) {
       const { mu, covariance } = meanAndCovariance(sums, means);
       const sizes = sizesOf(covariance);
-      return { mu, matrix: matrixOf(sizes), offset: sizes.offset };
+      return { mu, matrix: matrixOf(sizes), unit: sizes.unit, offset: sizes.offset };
     },
     loss(learned, values, at) {
       project(learned, values.subarray(at, at + channels), { off, out: residual });
       let sum = 0;
       for (let c = 0; c < channels; c++) sum += residual[c]! ** 2;
-      return sum / channels / 2 + learned.offset;
+      return sum / channels / 2 / learned.unit + learned.offset;
     },
     stream: (learned) => projectionStream(learned),
   };

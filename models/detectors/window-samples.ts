@@ -14,7 +14,7 @@ export interface WindowSamples {
   readonly change?: Change | undefined;
 }
 
-/** The rows of a sample, (rows, channels): what its input is made of, and what its target. The same, unless they were changed. */
+/** The rows of a sample, (rows, channels), valid until the next: what its input is made of, and what its target. The same, unless they were changed. */
 export interface Window {
   readonly seen: Float32Array;
   readonly wanted: Float32Array;

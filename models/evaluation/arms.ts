@@ -1,13 +1,15 @@
 import { FleetError } from "../../protocol/errors.ts";
+import type { PersonalModel } from "../../protocol/messages.ts";
 import type { PretrainSpec, RoundTraining, TrainingSpec } from "../../protocol/task.ts";
 import type { Detector, Recent } from "../detectors/detector.ts";
+import { personalModel, wholeTraining } from "../detectors/personal.ts";
 import { type PretrainOptions, trainWhole } from "../detectors/pretraining.ts";
 import { openAverage } from "../federation/average.ts";
 
 /**
  * How the devices of a set come by their weights. local: each from its own data alone. central: one model from all data in one place. fedavg: rounds of
- * averaging, as a coordinator makes them. finetune: the fleet's model trained on a little more by each device, which keeps its local one where that is
- * better on its held-back data.
+ * averaging, as a coordinator makes them. finetune: what the devices of a task with `personal` score with, each with the best on its held-back data of the
+ * fleet's model, that model trained on a little more, and its local one.
  */
 export const arms = ["local", "central", "fedavg", "finetune"] as const;
 export type Arm = (typeof arms)[number];
@@ -32,24 +34,17 @@ export interface ArmResult {
   readonly arm: Arm;
   /** One for each device; the same array for all where they share a model; null where a device has too little data for a model of its own. */
   readonly weights: readonly (Float32Array | null)[];
-  /** Where a device kept its local model. */
-  readonly fellBack: readonly boolean[];
+  /** Of `finetune`: what each device scores with. */
+  readonly models?: readonly PersonalModel[];
 }
 
 /**
- * Epochs of fine-tuning, in rounds' worth, and its part of the learning rate: enough to fit in, too little to forget the fleet. Losses on held-back
- * training rows against FedAvg's: .891, .913, .989 on SMD, jumpstarter2, SKAB with 3 rounds' worth, .898, .918, .992 with 1, .898, .922, .997 with 10.
- */
-const FINE_TUNING = { rounds: 3, rate: 1 / 3 };
-
-/**
- * Trains every arm from the same first weights, with as many epochs in all. The same options give the same bits. Kinds that learn by sums need one pass, and
- * fine-tuning one is training it locally: `rounds: 1` and no finetune arm say so.
+ * Trains every arm from the same first weights, with as many epochs in all. The same options give the same bits. Kinds that learn by sums need one pass:
+ * `rounds: 1` says so.
  */
 export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   const { detector, training, rounds, pretrain, devices, seed, onProgress } = options;
   const first = detector.weights();
-  const everyone = devices.map(() => false);
   const wanted = (arm: Arm) => options.arms.includes(arm);
   const trainOne = async (
     arm: Arm,
@@ -64,7 +59,6 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
       const { samples } = await trainWhole(detector, data, {
         pretrain,
         training: { ...training, ...change },
-        personal: arm === "finetune",
         seed,
         ...(options.signal && { signal: options.signal }),
       });
@@ -79,13 +73,11 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   };
   /** Each device and round draws its own order. */
   const seedOf = (round: number, device: number) => (seed * 1_000_003 + round * 1009 + device) >>> 0;
-  const all = rounds * training.epochs;
+  const task = { training, rounds, ...(pretrain && { pretrain }) };
   const taught = pretrain?.rounds ?? 0;
   const pretext = pretrain && { pretext: pretrain.objective };
-  const whole = {
-    epochs: all,
-    ...(pretrain && { pretrain: { epochs: taught * training.epochs, objective: pretrain.objective } }),
-  };
+  const inAll = wholeTraining(task);
+  const whole = { ...inAll.training, ...(inAll.pretrain && { pretrain: inAll.pretrain }) };
   let trained = 0;
   const passes = {
     local: devices.length,
@@ -105,10 +97,10 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     }
   }
   const results: ArmResult[] = [];
-  if (wanted("local")) results.push({ arm: "local", weights: local, fellBack: everyone });
+  if (wanted("local")) results.push({ arm: "local", weights: local });
   if (wanted("central")) {
     const one = await trainOne("central", first, devices, whole, seedOf(0, 0));
-    results.push({ arm: "central", weights: devices.map(() => one?.weights ?? null), fellBack: everyone });
+    results.push({ arm: "central", weights: devices.map(() => one?.weights ?? null) });
   }
   let fleet = first;
   if (needed.has("fedavg")) {
@@ -129,27 +121,23 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
       if (average.updates > 0) fleet = average.apply(fleet);
     }
   }
-  if (wanted("fedavg"))
-    results.push({ arm: "fedavg", weights: devices.map(() => fleet), fellBack: everyone });
+  if (wanted("fedavg")) results.push({ arm: "fedavg", weights: devices.map(() => fleet) });
   if (wanted("finetune")) {
-    const change = {
-      epochs: training.epochs * FINE_TUNING.rounds,
-      learningRate: training.learningRate * FINE_TUNING.rate,
-    };
-    const lossOf = (weights: Float32Array, data: Recent) => {
-      detector.setWeights(weights);
-      return detector.heldBackLoss(data);
-    };
     const weights: Float32Array[] = [];
-    const fellBack: boolean[] = [];
+    const models: PersonalModel[] = [];
     for (const [d, data] of devices.entries()) {
-      const tuned = (await trainOne("finetune", fleet, data, change, seedOf(rounds, d)))?.weights ?? fleet;
-      const own = local[d] ?? null;
-      const back = own !== null && lossOf(own, data) < lossOf(tuned, data);
-      weights.push(back ? own : tuned);
-      fellBack.push(back);
+      const personal = await personalModel({
+        ...{ detector, fleet, first, data, task },
+        own: local[d] ?? null,
+        seed: seedOf(rounds, d),
+        ...(options.signal && { signal: options.signal }),
+      });
+      weights.push(personal.weights);
+      models.push(personal.model);
+      trained++;
+      onProgress?.({ arm: "finetune", trained, of });
     }
-    results.push({ arm: "finetune", weights, fellBack });
+    results.push({ arm: "finetune", weights, models });
   }
   return results;
 }

@@ -1,3 +1,4 @@
+import type { PersonalModel } from "../../protocol/messages.ts";
 import { type Evaluation, type TableMetrics, tableMetrics } from "./evaluate.ts";
 import type { NabFigures } from "./nab-alarms.ts";
 import type { RunRow } from "./run.ts";
@@ -26,8 +27,8 @@ export interface ResultRow extends Figures {
   /** Of a macro line the means. */
   readonly events: number | null;
   readonly alarms: number | null;
-  /** The device kept its local model. */
-  readonly fellBack: boolean;
+  /** Of a device in the arm finetune: what it scores with. */
+  readonly model: PersonalModel | null;
 }
 
 /** What one detector in one arm gets on one set, over its seeds. */
@@ -44,8 +45,8 @@ export interface SummaryRow {
   readonly worst: DeviceFigures | null;
   /** The device that loses most, or gains least, of its AUROC against its own local model; null without a local arm. */
   readonly againstLocal: { readonly device: string; readonly auroc: number } | null;
-  /** Devices that kept their local model, and with how many of the seeds. */
-  readonly fellBack: readonly { readonly device: string; readonly seeds: number }[];
+  /** Of the arm finetune: the devices that score with each model, counted once a seed. Null for other arms. */
+  readonly models: Readonly<Record<PersonalModel, number>> | null;
 }
 
 export interface DeviceFigures {
@@ -56,7 +57,7 @@ export interface DeviceFigures {
 
 /** What each set's kind has no meaning for is null: rows that stand in no order have no events, delays or neighbours. */
 export function resultRow(row: RunRow, kind: "series" | "records" | "images"): ResultRow {
-  const { evaluation, data, detector, arm, seed, device, fellBack, classes, nab } = row;
+  const { evaluation, data, detector, arm, seed, device, model, classes, nab } = row;
   const known = (key: keyof Evaluation) => (Number.isFinite(evaluation[key]) ? evaluation[key] : null);
   const inTime = (key: keyof Evaluation) => (kind === "series" ? known(key) : null);
   const figures = tableMetrics(evaluation);
@@ -89,7 +90,7 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     logLoss: classes?.logLoss ?? null,
     events: inTime("events"),
     alarms: inTime("alarms"),
-    fellBack,
+    model,
   };
 }
 
@@ -134,14 +135,15 @@ export function summarize(rows: readonly ResultRow[]): SummaryRow[] {
       sd: figures(standardDeviation),
       worst: lowest(devices, ({ vusPr, auroc }) => vusPr ?? auroc),
       againstLocal: arm === "local" || arm === "none" ? null : most(devices, local),
-      fellBack: [
-        ...grouped(
-          group.filter((row) => row.fellBack),
-          ({ device }) => device,
-        ),
-      ].map(([device, { length }]) => ({ device, seeds: length })),
+      models: counted(group.flatMap(({ model }) => model ?? [])),
     };
   });
+}
+
+function counted(models: readonly PersonalModel[]): SummaryRow["models"] {
+  if (models.length === 0) return null;
+  const of = (model: PersonalModel) => models.filter((one) => one === model).length;
+  return { fleet: of("fleet"), tuned: of("tuned"), own: of("own") };
 }
 
 export function isWhole({ device }: Pick<ResultRow, "device">): boolean {

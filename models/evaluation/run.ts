@@ -1,4 +1,5 @@
 import { FleetError } from "../../protocol/errors.ts";
+import type { PersonalModel } from "../../protocol/messages.ts";
 import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
 import { fleetStatistics } from "../data/fleet-statistics.ts";
@@ -54,8 +55,8 @@ export interface RunRow {
   readonly seed: number;
   readonly device: string;
   readonly evaluation: Evaluation;
-  /** The device kept its local model. */
-  readonly fellBack: boolean;
+  /** Of a device in the arm finetune: what it scores with. */
+  readonly model: PersonalModel | null;
   /** Of a device, where the detector tells classes and the set knows them. */
   readonly classes?: ClassMetrics;
   /** Where the set's labels are windows: of a device at its own threshold, of `macro` over the set as one corpus. */
@@ -126,20 +127,20 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       pretrain,
       seed,
       devices: devices.map(({ train }) => train),
-      arms: once ? arms.filter((arm) => arm !== "finetune") : arms,
+      arms,
       ...(signal && { signal }),
       ...(options.onProgress && { onProgress: options.onProgress }),
     });
     const rows: RunRow[] = [];
-    for (const { arm, weights, fellBack } of results) {
-      const line = (device: string, evaluation: Evaluation, fellBack = false): RunRow => ({
+    for (const { arm, weights, models } of results) {
+      const line = (device: string, evaluation: Evaluation, model: PersonalModel | null = null): RunRow => ({
         data: set.name,
         detector: options.detector.name,
         arm,
         seed,
         device,
         evaluation,
-        fellBack,
+        model,
       });
       const scored: Scored[] = [];
       const windowed: AlarmedSeries[] = [];
@@ -184,7 +185,7 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         if (file) windowed.push({ ...file, scores: one.scores.slice() });
         if (set.judging === "device")
           rows.push({
-            ...line(device, judge(one, data, options), fellBack[d]),
+            ...line(device, judge(one, data, options), models?.[d]),
             ...classesOf(detector, data),
             ...(file && { nab: { nabScore: nabOfFile(file) } }),
           });
@@ -248,7 +249,7 @@ export async function baselines({
       seed,
       device,
       evaluation,
-      fellBack: false,
+      model: null,
     });
     if (set.judging === "pooled") {
       const labels = joinedBytes(labelled.map(({ labels }) => labels));

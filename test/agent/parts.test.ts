@@ -169,7 +169,7 @@ describe("what to install", () => {
   it("is only a higher number of the task, or the same with other settings", async () => {
     const { manifest } = await makeVersion(5);
     const { detector, alarm, id } = task;
-    const wanted = { manifest, task: id, detector, alarm };
+    const wanted = { manifest, task: id, detector, alarm, personal: true };
     const now = {
       task: id,
       number: 5,
@@ -193,6 +193,14 @@ describe("what to install", () => {
     const other = { ...now, sha256: "0".repeat(64) };
     expect(decideInstall(wanted, undefined).kind).toBe("install");
     expect(decideInstall(wanted, now).kind).toBe("nothing");
+    const losses = { fleet: 2, tuned: 1, own: 3 };
+    const chosen = { model: "tuned" as const, losses, weights: "1".repeat(64) };
+    expect(decideInstall(wanted, { ...now, personal: chosen }).kind).toBe("nothing");
+    // Models of a device's own are no longer wanted: the fleet's comes back, where it does not score anyway.
+    const plain = { ...wanted, personal: false };
+    expect(decideInstall(plain, { ...now, personal: chosen }).kind).toBe("install");
+    const fleets = { ...chosen, model: "fleet" as const, weights: null };
+    expect(decideInstall(plain, { ...now, personal: fleets }).kind).toBe("nothing");
     expect(decideInstall({ ...wanted, alarm: { ...alarm, k: 1 } }, now).kind).toBe("install");
     expect(
       decideInstall({ ...wanted, detector: DetectorSpec.parse({ ...detector, clip: 3 }) }, now).kind,

@@ -13,7 +13,7 @@ describe("multimodal example", () => {
     lines.find((line) => line.condition === condition && line.method === method)!;
   beforeAll(async () => {
     const stations = [0, 1].map((device) =>
-      station({ device, seed: 1, trainRows: 1200, quietRows: 500, testRows: 880 }),
+      station({ device, seed: 1, trainRows: 2400, quietRows: 500, testRows: 880 }),
     );
     lines = await compare({ stations, rounds: 6, seed: 1 });
   }, 60_000);

@@ -4,6 +4,7 @@ import { maxChange } from "../../../coordinator/gate.ts";
 import { blueprintFor, kindOf, tunedOptions } from "../../../models/detectors/catalog.ts";
 import type { Estimator, ScaledPart } from "../../../models/detectors/kind.ts";
 import { openDetector } from "../../../models/detectors/open.ts";
+import { symmetricEigen } from "../../../models/detectors/symmetric-eigen.ts";
 import { normalOfT } from "../../../models/detectors/t-test.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import { decodeFrame, sameLayout, type VersionHeader } from "../../../protocol/frame.ts";
@@ -185,22 +186,83 @@ describe("detectors that learn by sums", () => {
     },
   );
 
-  it("var and pca - the stream's residuals give the loss of the batch", async () => {
+  it("var - the stream's residuals give the loss of the batch", async () => {
     const channels = 4;
     const values = mixed(500, channels, 8);
-    const losses: Partial<Record<Name, (meanSquare: number) => number>> = {
-      var: (meanSquare) => meanSquare,
-      pca: (meanSquare) => meanSquare / 2,
-    };
-    for (const [name, lossOf] of Object.entries(losses)) {
-      const estimator = await open(name as Name, channels);
-      const loss = await estimator.train([part(values, channels)], { training, seed: 1 });
-      const squares = [...residualsOf(estimator, values, channels)].filter((r) => !Number.isNaN(r));
-      const meanSquare = squares.reduce((sum, r) => sum + r * r, 0) / squares.length;
-      expect(squares.length).toBe(estimator.samples([part(values, channels)]) * channels);
-      expect(lossOf(meanSquare) / loss).toBeCloseTo(1, 6);
-    }
+    const estimator = await open("var", channels);
+    const loss = await estimator.train([part(values, channels)], { training, seed: 1 });
+    const squares = [...residualsOf(estimator, values, channels)].filter((r) => !Number.isNaN(r));
+    const meanSquare = squares.reduce((sum, r) => sum + r * r, 0) / squares.length;
+    expect(squares.length).toBe(estimator.samples([part(values, channels)]) * channels);
+    expect(meanSquare / loss).toBeCloseTo(1, 6);
   });
+
+  it("pca - the loss is the likelihood of probabilistic PCA, which on its own data is half of one and of the log determinant", async () => {
+    const channels = 4;
+    const values = mixed(500, channels, 8);
+    const estimator = await open("pca", channels, { components: 2 });
+    const loss = await estimator.train([part(values, channels)], { training, seed: 1 });
+    const mean = Array.from({ length: channels }, (_, c) => {
+      let sum = 0;
+      for (let at = c; at < values.length; at += channels) sum += values[at]!;
+      return sum / 500;
+    });
+    const covariance = new Float64Array(channels * channels);
+    for (let at = 0; at < values.length; at += channels)
+      for (let i = 0; i < channels; i++)
+        for (let j = 0; j < channels; j++)
+          covariance[i * channels + j]! +=
+            ((values[at + i]! - mean[i]!) * (values[at + j]! - mean[j]!)) / 500;
+    const [a, b, c, d] = symmetricEigen(covariance, channels).values as unknown as number[];
+    const logDeterminant = Math.log(a!) + Math.log(b!) + 2 * Math.log((c! + d!) / 2);
+    expect(loss).toBeCloseTo((1 + logDeterminant / channels) / 2, 4);
+  });
+
+  it.each(names)(
+    "%s - by the loss, what was learned from a device's own kind of data is better than what was learned from another's",
+    async (name) => {
+      const channels = 4;
+      const plain = (seed: number) => mixed(600, channels, seed);
+      // Larger, and in other relations to each other.
+      const other = (seed: number) =>
+        plain(seed).map((x, i) => (i % channels === 1 ? -3 * x : (1 + (i % channels)) * x));
+      const estimator = await open(name, channels);
+      const first = estimator.weights();
+      for (const [mine, others] of [
+        [plain, other],
+        [other, plain],
+      ] as const) {
+        const lossAfter = async (values: Float32Array) => {
+          estimator.setWeights(first);
+          await estimator.train([part(values, channels)], { training, seed: 1 });
+          return estimator.loss([part(mine(9), channels)]);
+        };
+        expect(await lossAfter(mine(1))).toBeLessThan(await lossAfter(others(1)));
+      }
+    },
+  );
+
+  it.each(names)(
+    "%s - a personal one is a mix: as many of the device's rows as 2000 weigh as much as the fleet",
+    async (name) => {
+      const channels = 3;
+      const estimator = await open(name, channels);
+      const learnedAfter = async (from: Float32Array, values: Float32Array, personal: boolean) => {
+        estimator.setWeights(from);
+        await estimator.train([part(values, channels)], { training, seed: 1, personal });
+        return { weights: estimator.weights(), samples: estimator.samples([part(values, channels)]) };
+      };
+      const first = estimator.weights();
+      const fleet = (await learnedAfter(first, mixed(400, channels, 1), false)).weights;
+      for (const rows of [100, 2000]) {
+        const own = await learnedAfter(fleet, mixed(rows, channels, 2), false);
+        const personal = await learnedAfter(fleet, mixed(rows, channels, 2), true);
+        const share = own.samples / (own.samples + 2000);
+        for (const [i, w] of personal.weights.entries())
+          expect(w).toBeCloseTo(share * own.weights[i]! + (1 - share) * fleet[i]!, 4);
+      }
+    },
+  );
 
   it.each(names)("%s - travels as a version, and an update passes the coordinator's gate", async (name) => {
     const task = TaskSpec.parse({ detector: { name } });
