@@ -247,10 +247,20 @@ async function assembleAgent(
         const { values, rows } = recent.snapshot();
         const heldBack = want?.task.detector.heldBack ?? defaultHeldBack;
         const to = rows < 2 ? rows : splitInTime(rows, heldBack).train.to;
-        const statistics = encodeStatistics(seriesStatistics({ values, rows, channels }, { from: 0, to }));
-        const { task, nonce } = message;
-        // Not sent: the coordinator asks again at the next birth.
-        void request({ kind: "statistics", task, nonce, values: statistics }).catch(() => {});
+        const data = { values, rows, channels };
+        const { task, nonce, fleet } = message;
+        const answer = async (): Promise<Uint8Array> => {
+          if (!fleet) return encodeStatistics(seriesStatistics(data, { from: 0, to }));
+          // Few tasks ask for one.
+          const { sketchOf } = await import("../models/data/fleet-quantiles.ts");
+          return sketchOf(data, { from: 0, to }, fleet);
+        };
+        void answer()
+          .catch((error) => {
+            log.warn({ task, error: String(error) }, "the data can't be sketched as the coordinator asks");
+          })
+          // Not sent: the coordinator asks again at the next birth.
+          .then((values) => values && request({ kind: "statistics", task, nonce, values }).catch(() => {}));
       }
     }
   };

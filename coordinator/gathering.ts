@@ -1,18 +1,21 @@
 import { randomBytes } from "node:crypto";
+import { checkedSketch, quantileStatistics } from "../models/data/fleet-quantiles.ts";
 import { decodeStatistics, mergeStatistics } from "../models/data/statistics.ts";
 import { FleetError } from "../protocol/errors.ts";
 import type { Statistics } from "../protocol/messages.ts";
 
-/** The gathering of channel statistics before round one. */
+/** The gathering of channel statistics before round one; where scaling is by quantiles, then of sketches. */
 export interface Gathering {
+  /** The fleet's statistics: what is gathered are sketches in their frame. */
+  readonly fleet?: Uint8Array | undefined;
   readonly nonce: string;
   readonly asked: readonly string[];
   readonly deadlineMs: number;
   readonly answers: ReadonlyMap<string, Uint8Array>;
 }
 
-export function openGathering(asked: readonly string[], deadlineMs: number): Gathering {
-  return { nonce: randomBytes(16).toString("hex"), asked, deadlineMs, answers: new Map() };
+export function openGathering(asked: readonly string[], deadlineMs: number, fleet?: Uint8Array): Gathering {
+  return { fleet, nonce: randomBytes(16).toString("hex"), asked, deadlineMs, answers: new Map() };
 }
 
 export interface StatisticsRules {
@@ -32,7 +35,14 @@ export function takeStatistics(
     throw new FleetError("STALE_ROUND", "these statistics were asked for earlier");
   if (!gathering.asked.includes(device))
     throw new FleetError("FORBIDDEN", "the device was not asked for statistics");
-  const statistics = decodeStatistics(message.values);
+  if (gathering.fleet) checkedSketch(message.values, { fleet: gathering.fleet, maxSamples });
+  else checkStatistics(message.values, { channels, maxSamples });
+  if (gathering.answers.has(device)) return gathering;
+  return { ...gathering, answers: new Map([...gathering.answers, [device, message.values]]) };
+}
+
+function checkStatistics(values: Uint8Array, { channels, maxSamples }: StatisticsRules): void {
+  const statistics = decodeStatistics(values);
   if (statistics.channels !== channels) {
     throw new FleetError(
       "BAD_SHAPE",
@@ -41,8 +51,6 @@ export function takeStatistics(
   }
   if (statistics.count.some((rows) => rows > maxSamples))
     throw new FleetError("OVER_WEIGHT", `the statistics are over more rows than the limit of ${maxSamples}`);
-  if (gathering.answers.has(device)) return gathering;
-  return { ...gathering, answers: new Map([...gathering.answers, [device, message.values]]) };
 }
 
 export function gatheringIsDone({ answers, asked, deadlineMs }: Gathering, nowMs: number): boolean {
@@ -50,6 +58,6 @@ export function gatheringIsDone({ answers, asked, deadlineMs }: Gathering, nowMs
 }
 
 /** The statistics of the fleet, in the form that versions carry. */
-export function mergeAnswers({ answers }: Gathering): Uint8Array {
-  return mergeStatistics(answers);
+export function mergeAnswers({ answers, fleet }: Gathering): Uint8Array {
+  return fleet ? quantileStatistics(answers.values()) : mergeStatistics(answers);
 }

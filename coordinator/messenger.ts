@@ -18,7 +18,8 @@ export interface Messenger {
   want(device: string, version: SignedManifest | null, phase: TaskView["phase"]): void;
   invite(device: string, plan: Plan, nowMs: number): void;
   cancel(device: string, plan: Plan, message: string): void;
-  askStatistics(device: string, nonce: string): void;
+  /** fleet: then it is for a quantile sketch in their frame. */
+  askStatistics(device: string, nonce: string, fleet?: Uint8Array): void;
   chunk(device: string, chunk: ModelChunk): void;
   /** What is there of a transfer: send the rest. */
   open(device: string, xfer: string, have: ChunkSet): void;
@@ -67,7 +68,8 @@ export function createMessenger(task: TaskSpec, send: Send): Messenger {
         nonce,
         message: message.slice(0, maxText),
       }),
-    askStatistics: (device, nonce) => command(device, { kind: "ask-statistics", task: task.id, nonce }),
+    askStatistics: (device, nonce, fleet) =>
+      command(device, { kind: "ask-statistics", task: task.id, nonce, ...(fleet && { fleet }) }),
     chunk: (device, chunk) =>
       send(topics.down(device, "chunk"), encode(chunk, { maxBytes: limits.publishBytes }), { retain: false }),
     open: (device, xfer, have) => ack(device, { kind: "transfer", xfer, state: "open", have }),

@@ -1,3 +1,4 @@
+import { checkSketchedChannels } from "../models/data/fleet-quantiles.ts";
 import { blueprintFor, checkFleetSpec, kindOf } from "../models/detectors/catalog.ts";
 import { checkLearning } from "../models/detectors/check-learning.ts";
 import type { Statistics } from "../protocol/messages.ts";
@@ -54,12 +55,23 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     );
   };
 
+  const ask = (devices: readonly string[], fleet?: Uint8Array) => {
+    gathering = openGathering(devices, now() + task.round.deadlineMs, fleet);
+    for (const device of devices) messenger.askStatistics(device, gathering.nonce, fleet);
+  };
+
   /** True once everything that version 1 needs is there. */
   const isReady = async (): Promise<boolean> => {
     if (gathering !== undefined) {
       if (gathering.answers.size === 0 && now() >= gathering.deadlineMs)
         gathering = undefined; // nobody is left: ask anew
-      else return gatheringIsDone(gathering, now());
+      else if (!gatheringIsDone(gathering, now())) return false;
+      else if (task.detector.scaling !== "quantile" || gathering.fleet) return true;
+      else {
+        // The second question, to those who have answered the first.
+        ask([...gathering.answers.keys()], mergeAnswers(gathering));
+        return false;
+      }
     }
     const births = fleet
       .views()
@@ -70,11 +82,11 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     if (ready.length < task.minDevices) return false;
     // Before the task is bound to it: a detector that can't take these channels must not stay with the task.
     await blueprintFor(task.detector, channels, task.pretrain?.objective);
+    if (task.detector.scaling === "quantile") checkSketchedChannels(channels);
     fixed = await saveFixed(journal, task, channels);
     for (const device of fleet.online()) refuseOthers(device);
     if (task.detector.scaling === "local") return true;
-    gathering = openGathering(ready, now() + task.round.deadlineMs);
-    for (const device of ready) messenger.askStatistics(device, gathering.nonce);
+    ask(ready);
     return false;
   };
 
@@ -95,7 +107,8 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     },
     born(device) {
       refuseOthers(device);
-      if (gathering?.asked.includes(device)) messenger.askStatistics(device, gathering.nonce);
+      if (gathering?.asked.includes(device))
+        messenger.askStatistics(device, gathering.nonce, gathering.fleet);
     },
     answer(device, statistics) {
       if (gathering === undefined) return;

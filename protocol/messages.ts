@@ -209,7 +209,7 @@ export const Decline = z.object({
 });
 export type Decline = z.infer<typeof Decline>;
 
-/** Count, mean and M2 of every channel of the local training data, in the layout of models/data/statistics. */
+/** Count, mean and M2 of every channel of the local training data, in the layout of models/data/statistics; or a sketch, in that of models/data/quantile-codec. */
 export const Statistics = z.object({
   kind: z.literal("statistics"),
   task: TaskId,
@@ -289,8 +289,13 @@ export const Cancel = z.object({
 });
 export type Cancel = z.infer<typeof Cancel>;
 
-/** Asks for the statistics of the local training data, before round one. */
-export const AskStatistics = z.object({ kind: z.literal("ask-statistics"), task: TaskId, nonce });
+/** Asks for the statistics of the local training data, before round one; with the fleet's, for a quantile sketch in their frame. */
+export const AskStatistics = z.object({
+  kind: z.literal("ask-statistics"),
+  task: TaskId,
+  nonce,
+  fleet: bin(limits.statisticsBytes).exactOptional(),
+});
 export type AskStatistics = z.infer<typeof AskStatistics>;
 
 export const Command = z.discriminatedUnion("kind", [Invite, Cancel, AskStatistics]);

@@ -146,8 +146,8 @@ export const DetectorSpec = z.strictObject({
   /** Rows of one training window, and rows from one window's start to the next. */
   window: z.int().min(2).max(4096).default(32),
   stride: z.int().positive().max(4096).default(16),
-  /** Channel statistics for the scaler: each device's own, or merged over the fleet before round one. */
-  scaling: z.enum(["local", "federated"]).default("local"),
+  /** Channel statistics for the scaler: each device's own, or means and variances merged over the fleet before round one, or its medians and ranges, which wild values do not move. */
+  scaling: z.enum(["local", "federated", "quantile"]).default("local"),
   /** Scaled values are clipped to +-clip standard deviations. */
   clip: z.number().positive().max(1000).default(100),
   /** Smallest standard deviation of a channel, as a part of its typical size: chosen on SMD's training data. */

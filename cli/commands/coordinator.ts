@@ -65,7 +65,8 @@ export const coordinatorCommand = command({
     {
       path: "task.detector.scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "task.minDevices",

@@ -30,7 +30,8 @@ export const demoCommand = command({
     {
       path: "scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "alarmBudget",

@@ -53,7 +53,8 @@ export const evaluateCommand = command({
     {
       path: "task.detector.scaling",
       flag: "--scaling <how>",
-      description: "local, or federated: channel statistics merged over the fleet",
+      description:
+        "local; or merged over the fleet: federated (means and variances) or quantile (medians and ranges)",
     },
     {
       path: "vusWindow",

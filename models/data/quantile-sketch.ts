@@ -128,6 +128,14 @@ export function mergeSketches(sketches: readonly QuantileSketch[]): QuantileSket
   return merged;
 }
 
+/** Joins the buckets of the channel that has most of them, for a sketch that must be smaller; false where no channel has two. */
+export function widest({ channels }: QuantileSketch): boolean {
+  const most = channels.reduce((a, b) => (b.counts.size > a.counts.size ? b : a));
+  if (most.counts.size < 2 || most.level >= MOST_LEVELS) return false;
+  widen(most);
+  return true;
+}
+
 /** The relative error that a quantile's distance from the centre may have, in one channel. */
 export function accuracyOf({ level }: ChannelSketch): number {
   const base = BASE ** (2 ** level);

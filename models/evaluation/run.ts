@@ -2,8 +2,8 @@ import { FleetError } from "../../protocol/errors.ts";
 import type { PersonalModel } from "../../protocol/messages.ts";
 import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
+import { fleetStatistics } from "../data/fleet-statistics.ts";
 import type { Series } from "../data/series.ts";
-import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
 import { type RowRange, splitInTime } from "../data/windows.ts";
 import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
@@ -274,15 +274,14 @@ async function openFor(devices: readonly LoadedDevice[], options: RunOptions): P
       `${other.device} has ${other.train.channels} channels, ${devices[0]!.device} has ${channels}; devices that learn together need the same ones`,
     );
   }
-  const statistics =
-    spec.scaling === "federated"
-      ? mergeStatistics(
-          devices.map(({ device, train }) => {
-            const range = splitInTime(train.rows, spec.heldBack).train;
-            return [device, encodeStatistics(seriesStatistics(train, range))] as const;
-          }),
-        )
-      : null;
+  const statistics = fleetStatistics(
+    spec.scaling,
+    devices.map(({ device, train }) => ({
+      device,
+      series: train,
+      range: splitInTime(train.rows, spec.heldBack).train,
+    })),
+  );
   const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
   return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
 }

@@ -1,9 +1,10 @@
 import { asFleetError, FleetError } from "../../protocol/errors.ts";
 import { layoutSize } from "../../protocol/frame.ts";
 import type { AlarmSpec, DetectorSpec, TrainingSpec } from "../../protocol/task.ts";
+import { fleetStatistics } from "../data/fleet-statistics.ts";
 import { type Injected, inject, ROWS_PER_FAULT } from "../data/inject.ts";
 import { fitScaler } from "../data/scaling.ts";
-import { encodeStatistics, mergeStatistics, seriesStatistics } from "../data/statistics.ts";
+import { seriesStatistics } from "../data/statistics.ts";
 import { splitInTime } from "../data/windows.ts";
 import { blueprintFor, kindOf, tunedOptions } from "../detectors/catalog.ts";
 import { checkLearning } from "../detectors/check-learning.ts";
@@ -236,15 +237,14 @@ async function tryPoint(point: Point, benches: readonly Bench[], options: TuneOp
   const { alarm, pretrain, seed, signal } = options;
   const { detector: spec, training } = settingsAt(point, options);
   const { channels } = benches[0]!.fit;
-  const statistics =
-    spec.scaling === "federated"
-      ? mergeStatistics(
-          benches.map(({ device, fit }) => {
-            const { train } = splitInTime(fit.rows, spec.heldBack);
-            return [device, encodeStatistics(seriesStatistics(fit, train))] as const;
-          }),
-        )
-      : null;
+  const statistics = fleetStatistics(
+    spec.scaling,
+    benches.map(({ device, fit }) => ({
+      device,
+      series: fit,
+      range: splitInTime(fit.rows, spec.heldBack).train,
+    })),
+  );
   let detector: Detector | undefined;
   try {
     const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));

@@ -60,7 +60,12 @@ export interface ScriptedCoordinator {
   sendRaw(kind: "want" | "ack" | "chunk" | "cmd", payload: Uint8Array): Promise<void>;
   want(
     version: Version | null,
-    options?: { phase?: Want["phase"]; signed?: Want["version"]; alarm?: Partial<AlarmSpec> },
+    options?: {
+      phase?: Want["phase"];
+      signed?: Want["version"];
+      alarm?: Partial<AlarmSpec>;
+      task?: Partial<TaskSpec>;
+    },
   ): Promise<void>;
   invite(version: Version, options?: Partial<Invite>): Promise<Invite>;
   /** Breaks the connections of all devices. */
@@ -159,14 +164,14 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
       sent = done.catch(() => {}); // who sent it is told
       return done;
     },
-    want(version, { phase = "training", signed, alarm = {} } = {}) {
+    want(version, { phase = "training", signed, alarm = {}, task: change = {} } = {}) {
       if (version !== null) versions.set(version.sha256, version);
       const key = readPrivateKey(keys.privateKey);
       const manifest = signed ?? (version === null ? null : signManifest(version.manifest, key));
       return coordinator.send("want", {
         kind: "want",
         device,
-        task: { ...task, alarm: { ...task.alarm, ...alarm } },
+        task: { ...task, ...change, alarm: { ...task.alarm, ...alarm } },
         version: manifest,
         phase,
       } satisfies Want);

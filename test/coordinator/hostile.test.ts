@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { quantileStatistics, sketchOf } from "../../models/data/fleet-quantiles.ts";
+import { encodeStatistics, seriesStatistics } from "../../models/data/statistics.ts";
 import { encode } from "../../protocol/codec.ts";
 import { topics } from "../../protocol/topics.ts";
 import { smallTask, type TestCoordinator, testCoordinator } from "../support/coordinator.ts";
@@ -228,6 +230,50 @@ describe("a hostile device before round one", () => {
       const honestly = numbers(9, 9, 9, 1, 2, 3, 4, 5, 6);
       await answer(good, honestly);
       expect((await good.version()).header.statistics).toEqual(honestly);
+    } finally {
+      await good.close();
+      await bad.close();
+      await town.close();
+    }
+  });
+
+  it("that answers with no sketch of the fleet's frame is refused, and versions carry the honest devices' medians and ranges", async () => {
+    const task = {
+      rounds: 1,
+      minDevices: 2,
+      detector: { scaling: "quantile" },
+      round: { deadlineMs: 3_000, maxSamples: 1000 },
+    } as const;
+    const town = await testCoordinator(smallTask(task));
+    const good = await connectDevice(await town.coordinator.enroll("good"), { channels });
+    const bad = await connectDevice(await town.coordinator.enroll("bad"), { channels });
+    const series = {
+      values: Float32Array.from({ length: 300 }, (_, i) => (i % 7) + (i % 3)),
+      rows: 100,
+      channels,
+    };
+    const range = { from: 0, to: 100 };
+    try {
+      const asked = (device: ScriptedDevice, second: boolean) =>
+        until(
+          () =>
+            device.commands.find((c) => c.kind === "ask-statistics" && (c.fleet !== undefined) === second),
+          "the question",
+        );
+      const answer = async (device: ScriptedDevice, nonce: string, values: Uint8Array) =>
+        device.request({ kind: "statistics", task: "main", nonce, values });
+      const moments = encodeStatistics(seriesStatistics(series));
+      for (const device of [good, bad]) await answer(device, (await asked(device, false)).nonce, moments);
+      const { nonce, fleet } = (await asked(good, true)) as { nonce: string; fleet: Uint8Array };
+      const sketch = sketchOf(series, range, Uint8Array.from(fleet));
+      await answer(bad, nonce, moments);
+      await answer(bad, nonce, sketch.subarray(0, 50));
+      const others = encodeStatistics(seriesStatistics(series, { from: 0, to: 10 }));
+      await answer(bad, nonce, sketchOf(series, range, others));
+      await until(() => town.coordinator.view.device("bad")?.refused.BAD_SHAPE, "the last refusal");
+      expect(town.coordinator.view.device("bad")?.refused).toEqual({ BAD_MESSAGE: 2, BAD_SHAPE: 1 });
+      await answer(good, nonce, sketch);
+      expect((await good.version()).header.statistics).toEqual(quantileStatistics([sketch]));
     } finally {
       await good.close();
       await bad.close();
