@@ -86,12 +86,14 @@ export function openLink(options: LinkOptions): Link {
       await opened.connected;
       // Subscribed before born: the coordinator answers a birth at once.
       await opened.subscribe(topics.inbox(join.device));
-      await opened.publish(topics.up(join.device, "state"), encode(options.birth()), {
+      const said = opened.publish(topics.up(join.device, "state"), encode(options.birth()), {
         qos: 1,
         retain: true,
       });
-      born = true;
+      // What follows the birth on its connection comes after it: an answer to what the coordinator asks at a birth need not wait for the broker's word.
       online = true;
+      await said;
+      born = true;
       log.info({ url: join.url }, "connected to the coordinator");
       options.inbox.online();
     } catch {

@@ -108,6 +108,13 @@ describe("connection", () => {
     await expect(box.start(coordinator, { source })).rejects.toMatchObject({ code: "LOCKED" });
   });
 
+  it("answers what it is asked at its birth, before the broker has acknowledged it", async () => {
+    const ask = { kind: "ask-statistics", task: task.id, nonce: "b".repeat(32) };
+    coordinator.manners.state = () => coordinator.send("cmd", ask);
+    await box.start(coordinator, { source: await held() });
+    await until(() => coordinator.of("statistics").length > 0, "statistics");
+  });
+
   it("sends the statistics of the part that it trains on", async () => {
     await coordinator.want(null);
     await box.start(coordinator, { source: await held() });

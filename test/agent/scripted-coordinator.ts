@@ -53,6 +53,8 @@ export interface ScriptedCoordinator {
     spoil: (index: number, data: Uint8Array) => Uint8Array;
     /** false: the chunk is lost although the broker has acknowledged it. */
     take: (index: number) => boolean;
+    /** When a birth or death comes; over before the broker acknowledges it. */
+    state: () => Promise<void>;
   };
   /** The requests of one kind so far. */
   of<K extends Request["kind"]>(kind: K): Extract<Request, { kind: K }>[];
@@ -144,7 +146,12 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
     chunks: [],
     updates: [],
     logins: { refuse: false, tried: 0 },
-    manners: { pulls: true, alerts: true, transfers: true, spoil: (_, data) => data, take: () => true },
+    manners: {
+      ...{ pulls: true, alerts: true, transfers: true },
+      spoil: (_, data) => data,
+      take: () => true,
+      state: async () => {},
+    },
     of: (kind) => coordinator.requests.filter((request) => request.kind === kind) as never,
     send: (kind, message) => coordinator.sendRaw(kind, encode(message, { maxBytes: limits.publishBytes })),
     sendRaw(kind, payload) {
@@ -260,6 +267,13 @@ export async function startScripted(keys: SigningKeys = makeSigningKeys()): Prom
     const refusal = Object.assign(new Error("no"), { returnCode: 5 });
     if (known && !coordinator.logins.refuse) done(null, true);
     else done(refusal as never, false);
+  };
+  broker.authorizePublish = (_, packet, done) => {
+    const first = packet.topic.endsWith("/up/state") ? coordinator.manners.state() : Promise.resolve();
+    first.then(
+      () => done(null),
+      (error: Error) => done(error),
+    );
   };
   broker.on("publish", (packet, client) => {
     // Also a last will, which comes without a client.

@@ -42,13 +42,23 @@ export interface StartAgent {
   /** Where it connects to, in place of the coordinator. */
   readonly url?: string;
   readonly flags?: readonly string[];
+  /** Where its data are not those of every other device. */
+  readonly series?: Partial<SeriesShape>;
+}
+
+export interface SeriesShape {
+  readonly trainRows: number;
+  readonly seed: number;
+  /** Rows of a wave's radian. */
+  readonly slowness: number;
 }
 
 /** A coordinator and agents as processes of their own, on one state folder each that outlives their deaths. */
 export interface Fleet {
   readonly folder: string;
   readonly mqttPort: number;
-  startCoordinator(crashAt?: string): Promise<Process>;
+  /** With another task than before, where the first one is changed. */
+  startCoordinator(crashAt?: string, changed?: TaskInput): Promise<Process>;
   startAgent(options: StartAgent): Promise<Process>;
   get<T>(path: string): Promise<T>;
   task(): Promise<TaskView>;
@@ -68,7 +78,8 @@ export type TaskInput = z.input<typeof TaskSpec>;
 
 export async function openFleet(input: TaskInput): Promise<Fleet> {
   const folder = await mkdtemp(join(tmpdir(), "starling-e2e-"));
-  const task = TaskSpec.parse({ chunkBytes: 256, heartbeatMs: 100, ...input });
+  const taskOf = (input: TaskInput) => TaskSpec.parse({ chunkBytes: 256, heartbeatMs: 100, ...input });
+  const task = taskOf(input);
   const [mqttPort, httpPort] = [await freePort(), await freePort()];
   const stateDir = join(folder, "coordinator");
   const processes = new Set<Process>();
@@ -80,8 +91,9 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
   const fleet: Fleet = {
     folder,
     mqttPort,
-    async startCoordinator(crashAt) {
-      const options = JSON.stringify({ stateDir, mqttPort, httpPort, task, crashAt });
+    async startCoordinator(crashAt, changed) {
+      const now = changed === undefined ? task : taskOf(changed);
+      const options = JSON.stringify({ stateDir, mqttPort, httpPort, task: now, crashAt });
       const child = start([join(root, "test/e2e/crashing-coordinator.mjs"), options]);
       const lines = createInterface({ input: child.stdout! });
       const ended = once(child, "exit").then(() => {
@@ -91,12 +103,12 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
       await Promise.race([once(lines, "line"), ended]);
       return watched;
     },
-    async startAgent({ device, url, flags = [] }) {
+    async startAgent({ device, url, flags = [], series = {} }) {
       const joinFile = join(folder, `${device}.join`);
       if (!existsSync(joinFile)) {
         const ticket = await enrollDevice({ stateDir, device, url: url ?? `mqtt://127.0.0.1:${mqttPort}` });
         await writeFile(joinFile, formatJoin(ticket));
-        await writeSeries(folder, device);
+        await writeSeries(folder, device, { trainRows: 1500, seed: 7, slowness: 8, ...series });
       }
       const data = (part: string) => join(folder, `${device}_${part}.npy`);
       const own = [
@@ -203,17 +215,21 @@ async function auditVersions(
 }
 
 /** Three correlated channels with two faults in the test part: enough for a forecaster to learn and to alarm on. */
-async function writeSeries(folder: string, device: string): Promise<void> {
-  const random = createRandom(7);
+async function writeSeries(
+  folder: string,
+  device: string,
+  { trainRows, seed, slowness }: SeriesShape,
+): Promise<void> {
+  const random = createRandom(seed);
   const channels = 3;
   const make = (rows: number, faulty: boolean) =>
     Float32Array.from({ length: rows * channels }, (_, i) => {
       const row = Math.floor(i / channels);
       const channel = i % channels;
       const fault = faulty && channel === 1 && ((row >= 400 && row < 440) || (row >= 900 && row < 960));
-      return Math.sin(row / 8 + channel) + 0.05 * random.normal() + (fault ? 3 : 0);
+      return Math.sin(row / slowness + channel) + 0.05 * random.normal() + (fault ? 3 : 0);
     });
-  await writeNpy(join(folder, `${device}_train.npy`), make(1500, false), [1500, channels]);
+  await writeNpy(join(folder, `${device}_train.npy`), make(trainRows, false), [trainRows, channels]);
   await writeNpy(join(folder, `${device}_test.npy`), make(1500, true), [1500, channels]);
 }
 
