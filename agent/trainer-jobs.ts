@@ -80,7 +80,7 @@ async function personalize(
   const first = detector.weights();
   const best = await personalModel({
     ...{ detector, fleet, first, data: recent, task, seed },
-    onTrained: freeMemory,
+    onStep: freeMemory,
   });
   const { model, losses } = best;
   if (model === "fleet") return { kind: "personalized", id, model, losses, made: null };

@@ -26,8 +26,8 @@ export interface PersonalOptions {
   /** The model of the device alone where it is trained already, null where there are too little data for one. */
   readonly own?: Float32Array | null;
   readonly signal?: AbortSignal;
-  /** After each training: what it has left can be collected. */
-  readonly onTrained?: () => void;
+  /** After each training and each comparison: what it has left can be collected. */
+  readonly onStep?: () => void;
 }
 
 export interface Personal {
@@ -56,7 +56,7 @@ export function wholeTraining({ training, rounds, pretrain }: PersonalOptions["t
  * the fleet's with the device's in place of training on. Same options, same bits.
  */
 export async function personalModel(options: PersonalOptions): Promise<Personal> {
-  const { detector, fleet, data, task, onTrained } = options;
+  const { detector, fleet, data, task, onStep } = options;
   const { training } = task;
   const tuning = {
     ...training,
@@ -64,18 +64,19 @@ export async function personalModel(options: PersonalOptions): Promise<Personal>
     learningRate: training.learningRate * FINE_TUNING.rate,
   };
   const tuned = await trained(fleet, { training: tuning, personal: true }, options);
-  onTrained?.();
+  onStep?.();
   const own =
     options.own === undefined
       ? await trained(options.first, shortened(wholeTraining(task)), options)
       : options.own;
-  onTrained?.();
+  onStep?.();
   if (tuned === null && own === null) return { model: "fleet", weights: fleet, losses: null };
 
   const lossOf = (weights: Float32Array | null): number | null => {
     if (weights === null) return null;
     detector.setWeights(weights);
     const loss = detector.misfit(data);
+    onStep?.();
     return Number.isFinite(loss) ? loss : null;
   };
   const losses = { fleet: lossOf(fleet), tuned: lossOf(tuned), own: lossOf(own) };
