@@ -34,6 +34,7 @@ export interface PersonalizerOptions {
   readonly rateHz: (alarm: AlarmSpec) => number | undefined;
   readonly scoring: {
     readonly installed: Installed | undefined;
+    readonly alarmed: boolean;
     install(installed: Installed, detector: Detector): Promise<void>;
     settle(chosen: Chosen): Promise<void>;
   };
@@ -44,6 +45,8 @@ export interface PersonalizerOptions {
 /** A thread that ran out of memory three times will do so again. */
 const mostTries = 3;
 const problemLength = 200;
+/** The rows of an open alarm are no normal ones: nothing is learned or calibrated until it has ended. */
+const alarmWaitMs = 1_000;
 
 /** A model of the device's own after every round would cost more than the rounds, so it is made after the last. */
 export function wantsPersonal({ task, phase }: Want): boolean {
@@ -120,6 +123,7 @@ export function openPersonalizer(options: PersonalizerOptions): Personalizer {
     async personalize(want, signal) {
       const { installed } = scoring;
       if (!wantsPersonal(want) || installed === undefined || isSettled(installed)) return undefined;
+      if (scoring.alarmed) return alarmWaitMs;
       busy = true;
       try {
         await make(want, installed, signal);

@@ -29,6 +29,8 @@ export interface Scoring {
   /** The next row to be read, and how many had a score. */
   readonly row: number;
   readonly scored: number;
+  /** An alarm is open. */
+  readonly alarmed: boolean;
   /** Pushes every row of the batch; gives way to other work every few milliseconds. The signal only ends waiting for a full disk. */
   process(batch: Batch, signal: AbortSignal): Promise<void>;
   /** From the next row on, this version scores. Durable when it resolves. The detector is the scorer's from now on. */
@@ -235,6 +237,9 @@ export function openScoring(options: ScoringOptions): Scoring {
     },
     get scored() {
       return scored;
+    },
+    get alarmed() {
+      return onset !== undefined;
     },
     async process({ values, rows, atMs }, signal) {
       const { channels } = recent;

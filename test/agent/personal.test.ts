@@ -139,7 +139,10 @@ describe.skipIf(!isBuilt)("personal models", () => {
     await coordinator.want(version, serving);
     const said = await settled();
     await first.ended;
-    const { level } = coordinator.beats.at(-1)!;
+    const { level } = await until(
+      () => coordinator.beats.find((beat) => beat.sourceEnded),
+      "the last heartbeat",
+    );
     const stateDir = await box.crashCopy("after");
     await first.close();
     coordinator.beats.length = 0;
@@ -214,6 +217,33 @@ describe.skipIf(!isBuilt)("personal models", () => {
     expect(names.filter((name) => name !== before && !name.startsWith(two.sha256))).toEqual([]);
   });
 
+  it("wait for the end of an open alarm, then take over between two rows of a stream: each row has one score", async () => {
+    const version = await makeVersion(1);
+    const scoresFile = box.path("scores");
+    const first = await box.start(coordinator, { source: await source() });
+    await coordinator.want(version);
+    await installed(version);
+    await first.close();
+    // Four seconds, with a fault in the first one.
+    const rows = 1000;
+    const file = await box.csv("stream.csv", faulty(rows, 20, 120));
+    const live = { ...(await source(false)), file, speed: 250 };
+    const agent = await box.start(coordinator, { source: live, scoresFile });
+    await until(() => coordinator.alerts.length > 0, "the onset");
+    await coordinator.want(version, serving);
+    const said = await settled();
+    expect(said.model).not.toBe("fleet");
+    expect(coordinator.alerts.map(({ phase, model }) => [phase, model])).toEqual([
+      ["onset", undefined],
+      ["end", undefined],
+    ]);
+    expect(coordinator.beats.find(({ personal }) => personal)!.rows).toBeLessThan(rows);
+    await agent.ended;
+    const last = await until(() => coordinator.beats.find((beat) => beat.sourceEnded), "the last heartbeat");
+    expect(last).toMatchObject({ rows, scored: rows });
+    expect([...(await readScores(scoresFile)).rows]).toEqual(Array.from({ length: rows }, (_, row) => row));
+  });
+
   it("end where the task no longer asks for them: the fleet's model comes back", async () => {
     const version = await makeVersion(1);
     await box.start(coordinator, { source: await source(false) });
@@ -248,6 +278,7 @@ describe.skipIf(!isBuilt)("personal models", () => {
       problem: expect.stringMatching(/^UNAVAILABLE: /),
     });
     await agent.ended;
-    expect(coordinator.beats.at(-1)).toMatchObject({ rows: 400, scored: 400 });
+    const last = await until(() => coordinator.beats.find((beat) => beat.sourceEnded), "the last heartbeat");
+    expect(last).toMatchObject({ rows: 400, scored: 400 });
   }, 30_000);
 });
