@@ -213,6 +213,7 @@ async function assembleAgent(
     scores: scoring.takeScores(),
     level: scoring.level(),
     drift: scoring.drift(),
+    oddChannels: scoring.oddChannels(),
     ...personalState(),
   });
   const personalState = (): Pick<Heartbeat, "personal"> => {

@@ -4,7 +4,7 @@ import type { Calibration, Detector, StreamScorer } from "../models/detectors/de
 import { warmUpRows } from "../models/detectors/open.ts";
 import { type ChannelRange, channelRange } from "../models/scoring/channel-range.ts";
 import { type AlarmMachine, type AlarmState, alarmMachine } from "../models/scoring/events.ts";
-import type { Alert, Heartbeat } from "../protocol/messages.ts";
+import { type Alert, type Heartbeat, MOST_ODD_CHANNELS, type OddChannel } from "../protocol/messages.ts";
 import { alertOf } from "./alert.ts";
 import {
   type Checkpoint,
@@ -42,6 +42,7 @@ export interface Scoring {
   takeScores(): Heartbeat["scores"];
   level(): NonNullable<Heartbeat["level"]> | null;
   drift(): NonNullable<Heartbeat["drift"]> | null;
+  oddChannels(): OddChannel[];
   close(): void;
 }
 
@@ -60,6 +61,9 @@ export interface ScoringOptions {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** Of a channel, as a message has room for. */
+const NAME_LENGTH = 64;
 
 /** The scoring loop holds the main thread no longer than this; MQTT, timers and installs run in between. */
 const sliceMs = 8;
@@ -275,6 +279,11 @@ export function openScoring(options: ScoringOptions): Scoring {
     checkpoint,
     level: () => active?.watch.level() ?? null,
     drift: () => active?.watch.drift() ?? null,
+    oddChannels: () =>
+      (active?.range.odd ?? []).slice(0, MOST_ODD_CHANNELS).map(({ channel, state, what }) => {
+        const name = names?.[channel]?.slice(0, NAME_LENGTH);
+        return { channel, ...(name !== undefined && { name }), state, what } as OddChannel;
+      }),
     takeScores() {
       const { count: rows, sum, max } = tally;
       tally = emptyTally();

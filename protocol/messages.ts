@@ -66,6 +66,21 @@ export const PersonalLosses = z.object({
 });
 export type PersonalLosses = z.infer<typeof PersonalLosses>;
 
+/** How a channel's raw values may differ from those of training for long: models/scoring/channel-range.ts. */
+export const oddChannelStates = ["silent", "another-unit", "far", "wide"] as const;
+/** Of more channels at once, the first ones are named. */
+export const MOST_ODD_CHANNELS = 16;
+
+export const OddChannel = z.object({
+  /** 0-based, with the channel's name where the source has names. */
+  channel: z.int().nonnegative(),
+  name: text(64).exactOptional(),
+  state: z.enum(oddChannelStates),
+  /** The same for people, after the channel's name. */
+  what: text(100),
+});
+export type OddChannel = z.infer<typeof OddChannel>;
+
 export const Heartbeat = z.object({
   kind: z.literal("heartbeat"),
   bootSeq,
@@ -101,6 +116,8 @@ export const Heartbeat = z.object({
     .object({ state: z.enum(driftStates), index: finite })
     .nullable()
     .exactOptional(),
+  /** Channels whose sensor, unit or wiring a person should look at. */
+  oddChannels: z.array(OddChannel).max(MOST_ODD_CHANNELS).exactOptional(),
   /** Which model scores, in a task with personal models; null while it is not settled. */
   personal: z
     .object({

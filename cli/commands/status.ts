@@ -145,7 +145,12 @@ export function fleetNotes(fleet: readonly DeviceView[]): readonly string[] {
   const said = notes.flatMap(([what, devices]) =>
     devices.length === 0 ? [] : [`${devices.join(", ")}: ${what}`],
   );
-  return said.length === 0 ? [] : ["", ...said];
+  const odd = fleet.flatMap(({ device, heartbeat }) =>
+    (heartbeat?.oddChannels ?? []).map(
+      ({ channel, name = channel, what }) => `${device}: channel ${name} ${what}`,
+    ),
+  );
+  return said.length + odd.length === 0 ? [] : ["", ...said, ...odd];
 }
 
 export function roundsTable(rounds: readonly RoundView[]): string {

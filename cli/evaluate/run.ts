@@ -51,13 +51,18 @@ export async function runEvaluate(options: EvaluateOptions, terminal: Terminal):
     const plots = outcome.results.flatMap((one) => one.plots);
     await writeOut(options.report, evaluationPage(result, plots));
   }
-  const json = `${JSON.stringify(result)}\n`;
+  const json = `${JSON.stringify(result, rounded)}\n`;
   if (file !== undefined) await writeOut(file, json);
   if (outcome.failed === 0) await ledger.remove();
   // With --json - stdout is for the machine alone; people still see the table.
   (options.json === "-" ? terminal.stderr : terminal.stdout).write(`${summaryText(result)}\n`);
   if (options.json === "-") terminal.stdout.write(json);
   return failures.length === 0 && trained ? exitCodes.done : exitCodes.failed;
+}
+
+/** Six digits are more than a seed's luck leaves, and half the file. */
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
 }
 
 interface Planned {

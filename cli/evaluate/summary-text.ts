@@ -22,6 +22,8 @@ export const figureColumns: readonly FigureColumn[] = [
   { title: "hit@100", name: "hitRate100", digits: 2 },
   { title: "NAB score", name: "nabScore", digits: 1 },
   { title: "NAB oracle", name: "nabScoreOracle", digits: 1 },
+  { title: "accuracy", name: "accuracy", digits: 3 },
+  { title: "log loss", name: "logLoss", digits: 3 },
 ];
 
 /** What guessing gets stands last, under a line. */

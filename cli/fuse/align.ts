@@ -13,6 +13,9 @@ export interface Aligned {
   readonly lines: readonly Int32Array[];
 }
 
+/** Four months at one a second: one line with a made-up row must not take all memory. */
+const MOST_ROWS = 10_000_000;
+
 /**
  * Every moment that any file has: all their times, or all rows from 0 on. For `hold` moments after its own, a line counts on where the file has no other. Throws BAD_INPUT
  * where a file without times is to be aligned by them, and where no two files have anything in common.
@@ -23,9 +26,16 @@ export function align(files: readonly ScoreFile[], { by, hold }: { by: Alignment
     throw new FleetError("BAD_INPUT", `${untimed.path}: has no times; align by --align row`);
   const timed = by === "time" || (by === "auto" && !untimed);
   const keysOf = (file: ScoreFile) => (timed ? file.timesMs! : file.rows);
+  const last = files.map(({ rows }) => rows.at(-1)!);
+  const far = last.findIndex((row) => row >= MOST_ROWS);
+  if (!timed && far >= 0)
+    throw new FleetError(
+      "BAD_INPUT",
+      `${files[far]!.path}: row ${last[far]} is beyond the ${MOST_ROWS} that can be aligned by row; cut the files into parts`,
+    );
   const keys = timed
     ? Float64Array.from(new Set(files.flatMap((file) => [...keysOf(file)]))).sort()
-    : Float64Array.from({ length: 1 + Math.max(...files.map((file) => keysOf(file).at(-1)!)) }, (_, i) => i);
+    : Float64Array.from({ length: 1 + Math.max(...last) }, (_, i) => i);
   const lines = files.map((file) => {
     const own = keysOf(file);
     const at = new Int32Array(keys.length).fill(-1);

@@ -1,3 +1,4 @@
+import type { DetectorSpec } from "../../protocol/task.ts";
 import type { Model } from "../engine/compile.ts";
 import type { Change } from "./augment/change.ts";
 import { changeFor } from "./augmentation.ts";
@@ -19,9 +20,24 @@ export async function openForecaster(options: EstimatorOptions): Promise<Estimat
  */
 export function forecaster(
   model: Model,
-  { window, stride }: { readonly window: number; readonly stride: number },
+  { window, stride }: Pick<DetectorSpec, "window" | "stride">,
   freeze: readonly string[] = [],
 ): Estimator {
+  const learning = learnsForecasts(model, { window, stride, freeze, target: 1 });
+  return { ...learning, stream: () => forecastStream(model) };
+}
+
+export interface ForecastLearning extends Pick<DetectorSpec, "window" | "stride"> {
+  readonly freeze?: readonly string[];
+  /** The target's first row in a window and the row after it; it goes on to that last one. */
+  readonly target: number;
+}
+
+/** What all networks that forecast have in common: windows and the rows after them, all but what a stream is. */
+export function learnsForecasts(
+  model: Model,
+  { window, stride, freeze = [], target }: ForecastLearning,
+): Omit<Estimator, "stream"> {
   const channels = model.inputShape.at(-1)!;
   const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
     windowSamples(parts, {
@@ -30,7 +46,7 @@ export function forecaster(
       change,
       write({ seen, wanted }, { x, y }) {
         x.set(seen.subarray(0, window * channels));
-        y.set(wanted.subarray(channels));
+        y.set(wanted.subarray(target * channels));
       },
     });
   return {
@@ -45,7 +61,6 @@ export function forecaster(
     },
     loss: (parts) => meanLoss(model, windows(parts, window)),
     residuals: channels,
-    stream: () => forecastStream(model),
     dispose: () => model.dispose(),
   };
 }

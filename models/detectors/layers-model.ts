@@ -1,13 +1,10 @@
 import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
-import type { Change } from "./augment/change.ts";
 import { seriesAugments } from "./augment/names.ts";
-import { changeFor } from "./augmentation.ts";
-import { forecaster } from "./forecaster.ts";
-import type { DetectorKind, Estimator, EstimatorOptions, ScaledPart } from "./kind.ts";
-import { compileNetwork, fitNetwork, meanLoss } from "./network.ts";
+import { forecaster, learnsForecasts } from "./forecaster.ts";
+import type { DetectorKind, Estimator, EstimatorOptions } from "./kind.ts";
+import { compileNetwork } from "./network.ts";
 import { reconstruction } from "./reconstruction.ts";
-import { windowSamples } from "./window-samples.ts";
 import { windowStream } from "./window-stream.ts";
 
 export const layersModel: DetectorKind = {
@@ -89,34 +86,8 @@ function isSteppable(model: Model): boolean {
 }
 
 /** x: (batch, window, channels) -> y: (batch, channels), the row after the window. */
-function windowForecaster(
-  model: Model,
-  { window, stride }: { readonly window: number; readonly stride: number },
-): Estimator {
-  const channels = model.inputShape.at(-1)!;
-  const windows = (parts: readonly ScaledPart[], stride: number, change?: Change) =>
-    windowSamples(parts, {
-      rows: window + 1,
-      stride,
-      change,
-      write({ seen, wanted }, { x, y }) {
-        x.set(seen.subarray(0, window * channels));
-        y.set(wanted.subarray(window * channels));
-      },
-    });
-  return {
-    layout: model.layout,
-    weights: () => model.weights(),
-    setWeights: (flat) => model.setWeights(flat),
-    samples: (parts) => windows(parts, stride).count,
-    async train(parts, options) {
-      const pretext = options.training.pretext === "masked";
-      const change = await changeFor(options, { rows: window + 1, channels, forecasts: true, pretext });
-      return fitNetwork(model, windows(parts, stride, change), options);
-    },
-    loss: (parts) => meanLoss(model, windows(parts, window)),
-    residuals: channels,
-    stream: () => windowStream({ model, window, channels, sees: "past", at: 0 }),
-    dispose: () => model.dispose(),
-  };
+function windowForecaster(model: Model, { window, stride }: EstimatorOptions["spec"]): Estimator {
+  const learning = learnsForecasts(model, { window, stride, target: window });
+  const channels = learning.residuals;
+  return { ...learning, stream: () => windowStream({ model, window, channels, sees: "past", at: 0 }) };
 }

@@ -5,6 +5,7 @@ import type { MultiSamples } from "../engine/samples.ts";
 import type { Estimator, EstimatorOptions, ResidualStream, ScaledPart } from "./kind.ts";
 import { fitNetwork, meanLoss } from "./network.ts";
 import { type Patches, picturePatches } from "./picture-patches.ts";
+import { recentWindow } from "./recent-window.ts";
 
 /** Stream of the seed that says what is hidden. */
 const HIDING_STREAM = 2 ** 22;
@@ -191,7 +192,8 @@ function multimodalStream(
   o: Shape & { readonly patches: Patches; readonly usual: () => Float32Array },
 ): ResidualStream {
   const { window, channels, pixels, patches, usual } = o;
-  const past = new Float32Array(window * channels);
+  const recent = recentWindow({ window, width: channels });
+  const { stateSize, state, restore, reset } = recent;
   const buffers = {
     rows: new Float32Array(window * channels),
     picture: new Float32Array(pixels),
@@ -202,18 +204,14 @@ function multimodalStream(
   const errors = new Float32Array(pixels);
   const rms = new Float32Array(patches.count);
   const present = new Uint32Array(patches.count);
-  const stateSize = 1 + past.length;
-  let seen = 0; // as far as it matters
 
   return {
-    stateSize,
+    ...{ stateSize, state, restore, reset },
     push(row, target) {
-      past.copyWithin(0, channels);
-      past.set(row.subarray(0, channels), past.length - channels);
-      seen = Math.min(window, seen + 1);
+      recent.next().set(row.subarray(0, channels));
       residual.fill(Number.NaN);
-      if (seen < window) return residual;
-      buffers.rows.set(past);
+      if (recent.seen < window) return residual;
+      buffers.rows.set(recent.rows);
       buffers.picture.set(row.subarray(channels));
       mark(buffers, target);
       if (buffers.there[0] === 0 && buffers.there[1] === 0) return residual;
@@ -226,25 +224,6 @@ function multimodalStream(
       for (let p = 0; p < rms.length; p++)
         residual[channels + patches.middles[p]!] = Math.sqrt(2 * present[p]!) * (rms[p]! - before[p]!);
       return residual;
-    },
-    state() {
-      const state = new Float32Array(stateSize);
-      state[0] = seen;
-      state.set(past, 1);
-      return state;
-    },
-    restore(state) {
-      if (state.length !== stateSize)
-        throw new FleetError(
-          "CORRUPT",
-          `the window's state has ${state.length} values, this detector needs ${stateSize}`,
-        );
-      seen = state[0]!;
-      past.set(state.subarray(1));
-    },
-    reset() {
-      seen = 0;
-      past.fill(0);
     },
     dispose() {},
   };

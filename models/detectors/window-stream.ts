@@ -1,6 +1,6 @@
-import { FleetError } from "../../protocol/errors.ts";
 import type { Model } from "../engine/compile.ts";
 import type { ResidualStream } from "./kind.ts";
+import { recentWindow } from "./recent-window.ts";
 
 export interface WindowStreamOptions {
   readonly model: Model;
@@ -30,69 +30,41 @@ export function hideRow(rows: Float32Array, at: number, channels: number): void 
 /** The residual of the newest row, from the last rows of a stream, which are its state; NaN until there are as many as the network takes. */
 export function windowStream({ model, window, channels, sees, at }: WindowStreamOptions): ResidualStream {
   const width = sees === "place" ? channels + 1 : channels;
-  const rows = new Float32Array(window * width);
-  const newest = rows.length - width;
+  const recent = recentWindow({ window, width });
+  const { rows, stateSize, state, restore, reset } = recent;
   const residual = new Float32Array(channels);
-  const needed = sees === "place" ? window - 1 : window;
-  let seen = 0; // as far as it matters
 
   const judge = (target: Float32Array) => {
-    if (seen < needed) {
+    if (recent.seen < window) {
       residual.fill(Number.NaN);
       return;
     }
     const output = model.predictOne(rows);
     for (let c = 0; c < channels; c++) residual[c] = target[c]! - output[at + c]!;
   };
-  const enter = (row: Float32Array) => {
-    rows.copyWithin(0, width);
-    rows.set(row, newest);
-    seen = Math.min(window, seen + 1);
-  };
   const order: Record<typeof sees, (row: Float32Array, target: Float32Array) => void> = {
     row(row, target) {
-      enter(row);
+      recent.next().set(row);
       judge(target);
     },
     place(row, target) {
-      rows.copyWithin(0, width);
-      hideRow(rows, newest, channels);
+      const newest = recent.next();
+      hideRow(rows, rows.length - width, channels);
       judge(target);
-      rows.set(row, newest);
-      rows[newest + channels] = 0;
-      seen = Math.min(window, seen + 1);
+      newest.set(row);
+      newest[channels] = 0;
     },
     past(row, target) {
       judge(target);
-      enter(row);
+      recent.next().set(row);
     },
   };
   const push = order[sees];
-  const stateSize = 1 + rows.length;
   return {
-    stateSize,
+    ...{ stateSize, state, restore, reset },
     push(row, target) {
       push(row, target);
       return residual;
-    },
-    state() {
-      const state = new Float32Array(stateSize);
-      state[0] = seen;
-      state.set(rows, 1);
-      return state;
-    },
-    restore(state) {
-      if (state.length !== stateSize)
-        throw new FleetError(
-          "CORRUPT",
-          `the window's state has ${state.length} values, this detector needs ${stateSize}`,
-        );
-      seen = state[0]!;
-      rows.set(state.subarray(1));
-    },
-    reset() {
-      seen = 0;
-      rows.fill(0);
     },
     dispose() {},
   };

@@ -4,7 +4,9 @@ import type { NabFigures } from "./nab-alarms.ts";
 import type { RunRow } from "./run.ts";
 
 /** What a table of results can have a column of. */
-export type Figures = { readonly [Name in keyof TableMetrics | keyof NabFigures]: number | null };
+export type Figures = {
+  readonly [Name in keyof TableMetrics | keyof NabFigures | "accuracy" | "logLoss"]: number | null;
+};
 
 /** One line of a result file. Figures that there are none of are null. */
 export interface ResultRow extends Figures {
@@ -21,9 +23,6 @@ export interface ResultRow extends Figures {
   readonly eventPrecision: number | null;
   readonly eventRecall: number | null;
   readonly hitRate150: number | null;
-  /** Of a device, where the detector tells classes and the set knows them. */
-  readonly accuracy: number | null;
-  readonly logLoss: number | null;
   /** Of a macro line the means. */
   readonly events: number | null;
   readonly alarms: number | null;
@@ -88,8 +87,8 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     eventPrecision: inTime("eventPrecision"),
     eventRecall: inTime("eventRecall"),
     hitRate150: inTime("hitRate150"),
-    accuracy: classes?.accuracy ?? null,
-    logLoss: classes?.logLoss ?? null,
+    accuracy: finite(classes?.accuracy),
+    logLoss: finite(classes?.logLoss),
     events: inTime("events"),
     alarms: inTime("alarms"),
     model,
@@ -110,6 +109,8 @@ const FIGURES = [
   "hitRate100",
   "nabScore",
   "nabScoreOracle",
+  "accuracy",
+  "logLoss",
 ] as const satisfies readonly (keyof Figures)[];
 
 function finite(value = Number.NaN): number | null {

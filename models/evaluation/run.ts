@@ -59,8 +59,8 @@ export interface RunRow {
   readonly model: PersonalModel | null;
   /** The same of all devices behind a pooled line. */
   readonly models?: readonly PersonalModel[];
-  /** Of a device, where the detector tells classes and the set knows them. */
-  readonly classes?: ClassMetrics;
+  /** Where the detector tells classes and the set knows them: of a device, or the mean over the devices. */
+  readonly classes?: Pick<ClassMetrics, "accuracy" | "logLoss">;
   /** Where the set's labels are windows: of a device at its own threshold, of `macro` over the set as one corpus. */
   readonly nab?: Partial<NabFigures>;
 }
@@ -202,8 +202,9 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
           ...nab,
         });
       else {
-        const mean = macroAverage(rows.filter((row) => row.arm === arm).map((row) => row.evaluation));
-        rows.push({ ...line("macro", mean), ...nab });
+        const own = rows.filter((row) => row.arm === arm);
+        const mean = macroAverage(own.map((row) => row.evaluation));
+        rows.push({ ...line("macro", mean), ...meanClasses(own), ...nab });
       }
     }
     return rows;
@@ -317,6 +318,14 @@ function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions)
   }
   const labels = data.labels ?? new Uint8Array(test.rows);
   return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
+}
+
+function meanClasses(rows: readonly RunRow[]): Pick<RunRow, "classes"> {
+  const judged = rows.flatMap(({ classes }) => classes ?? []);
+  if (judged.length === 0) return {};
+  const mean = (key: "accuracy" | "logLoss") =>
+    judged.reduce((sum, one) => sum + one[key], 0) / judged.length;
+  return { classes: { accuracy: mean("accuracy"), logLoss: mean("logLoss") } };
 }
 
 function classesOf({ probabilities }: Detector, { test, testClasses }: DeviceData): Pick<RunRow, "classes"> {

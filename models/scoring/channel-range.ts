@@ -1,5 +1,7 @@
+import type { oddChannelStates } from "../../protocol/messages.ts";
+
 /** How a channel differs from what training saw of it. */
-export type ChannelState = "usual" | "silent" | "another-unit" | "far" | "wide";
+export type ChannelState = "usual" | (typeof oddChannelStates)[number];
 
 export interface ChannelChange {
   readonly channel: number;
@@ -11,6 +13,8 @@ export interface ChannelChange {
 export interface ChannelRange {
   /** The next raw row (channels), NaN = missing. Gives what changed, at the end of every `rows` rows; no allocation in between. */
   push(row: Float32Array): readonly ChannelChange[];
+  /** The channels that are not as usual now. */
+  readonly odd: readonly ChannelChange[];
 }
 
 export interface ChannelRangeOptions {
@@ -29,6 +33,8 @@ const FAR = 10;
 const FAR_WITH_REASON = 5;
 /** Times the usual standard deviation. */
 const WIDE = 8;
+/** A channel at a limit is not told again and again: it is usual once it is so far below it. */
+const RELEASE = 0.8;
 
 interface Unit {
   readonly factor: number;
@@ -67,7 +73,7 @@ export function channelRange({ mean, sigma, rows = RANGE_ROWS }: ChannelRangeOpt
   // Of differences from the training mean in its sigmas: their sum and that of their squares.
   const sum = new Float64Array(channels);
   const squares = new Float64Array(channels);
-  const states: ChannelState[] = new Array<ChannelState>(channels).fill("usual");
+  const found: (Judged | undefined)[] = new Array(channels);
   let seen = 0;
 
   const judged = (): ChannelChange[] => {
@@ -75,9 +81,10 @@ export function channelRange({ mean, sigma, rows = RANGE_ROWS }: ChannelRangeOpt
     for (let c = 0; c < channels; c++) {
       const level = sum[c]! / count[c]!;
       const spread = Math.sqrt(Math.max(0, squares[c]! / count[c]! - level * level));
-      const found = judge({ rows: count[c]!, level, spread, mean: mean[c]!, sigma: sigma[c]! });
-      if (found.state !== states[c]) changes.push({ channel: c, ...found });
-      states[c] = found.state;
+      const before = found[c]?.state ?? "usual";
+      const now = judge({ rows: count[c]!, level, spread, mean: mean[c]!, sigma: sigma[c]!, before });
+      if (now.state !== before) changes.push({ channel: c, ...now });
+      found[c] = now;
     }
     seen = 0;
     count.fill(0);
@@ -87,6 +94,11 @@ export function channelRange({ mean, sigma, rows = RANGE_ROWS }: ChannelRangeOpt
   };
 
   return {
+    get odd() {
+      return found.flatMap((now, channel) =>
+        now === undefined || now.state === "usual" ? [] : [{ channel, ...now }],
+      );
+    },
     push(row) {
       for (let c = 0; c < channels; c++) {
         const z = (row[c]! - mean[c]!) / sigma[c]!;
@@ -110,12 +122,17 @@ interface Stretch {
   readonly spread: number;
   readonly mean: number;
   readonly sigma: number;
+  readonly before: ChannelState;
 }
 
-function judge({ rows, level, spread, mean, sigma }: Stretch): Pick<ChannelChange, "state" | "what"> {
+type Judged = Pick<ChannelChange, "state" | "what">;
+
+function judge({ rows, level, spread, mean, sigma, before }: Stretch): Judged {
+  const limit = (most: number, ...states: ChannelState[]) =>
+    states.includes(before) ? RELEASE * most : most;
   if (rows === 0) return { state: "silent", what: "has no values any more" };
   const off = Math.abs(level);
-  if (off > FAR_WITH_REASON) {
+  if (off > limit(FAR_WITH_REASON, "another-unit")) {
     // As that unit has it, the level is within one of its sigmas of where it was, and varies no more than it did. A level of about 0 is 0 in all units but those.
     const unit = UNITS.find(
       ({ factor, offset }) =>
@@ -126,9 +143,9 @@ function judge({ rows, level, spread, mean, sigma }: Stretch): Pick<ChannelChang
     if (unit) return { state: "another-unit", what: `looks like another unit: ${unit.what}` };
   }
   // First, as the mean of what varies so much is off by chance.
-  if (spread > WIDE)
+  if (spread > limit(WIDE, "wide"))
     return { state: "wide", what: `varies ${spread.toPrecision(2)} times as much as in training` };
-  if (off > FAR)
+  if (off > limit(FAR, "far"))
     return { state: "far", what: `is ${off.toPrecision(2)} standard deviations off its training mean` };
   return { state: "usual", what: "is as in training again" };
 }

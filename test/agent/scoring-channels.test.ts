@@ -56,7 +56,12 @@ it("an agent names the channel whose unit has changed, once, and says what to do
       /^warn channel pressure looks like another unit: 100,000 times what it was: check its sensor, unit and wiring/,
     ),
   ]);
+  // The coordinator is told, too, for as long as it lasts.
+  expect(scoring.oddChannels()).toEqual([
+    { channel: 0, name: "pressure", state: "another-unit", what: expect.stringMatching(/100,000 times/) },
+  ]);
   await feed(plant(2 * RANGE_ROWS, 4));
   expect(told().slice(1)).toEqual([expect.stringMatching(/^info channel pressure is as in training again/)]);
+  expect(scoring.oddChannels()).toEqual([]);
   scoring.close();
 });

@@ -151,6 +151,7 @@ describe.skipIf(!isBuilt)("starling fuse", () => {
   it("says what is wrong in one sentence, with exit code 2", async () => {
     await scores("one.csv", { rows: 50, seed: 1 });
     await scores("timed.csv", { rows: 50, seed: 1, timed: true });
+    await writeFile(at("far.csv"), "row,probability\n0,0.5\n9007199254740991,0.5\n");
     await writeFile(at("none.csv"), "row,score\n0,1\n");
     await writeFile(at("text.csv"), "row,probability\n0,0.5\n1,high\n");
     await writeFile(at("big.csv"), "row,probability\n0,1.5\n");
@@ -177,6 +178,7 @@ describe.skipIf(!isBuilt)("starling fuse", () => {
       [[one, one, "--rule", "mean"], /--rule is "mean", but must be fisher or max/],
       [[one, one, "--calibrate", one], /--calibrate has 1 file and there are 2 SCORES/],
       [[one, one, "--alarm-budget", "1 per week"], /needs the scores of normal rows/],
+      [[one, at("far.csv")], /row 9007199254740991 is beyond the 10000000 that can be aligned/],
       [[one, one, "--out", "-", "--json"], /both want stdout/],
       [[one, one, "--hold", "-1"], /--hold is "-1"/],
     ];

@@ -6,7 +6,7 @@ import { alert, device } from "../coordinator/http/fake-view.ts";
 
 const zero = { bootSeq: 1, uptimeMs: 0, rssBytes: 0, peakRssBytes: 0, cpuMs: 0, rows: 0, scored: 0 };
 
-function said(id: string, more: Pick<Heartbeat, "level" | "drift" | "personal">): DeviceView {
+function said(id: string, more: Pick<Heartbeat, "level" | "drift" | "personal" | "oddChannels">): DeviceView {
   const rest = { running: null, activity: "idle", sourceEnded: false, spooledAlerts: 0, scores: null };
   return DeviceView.parse({ ...device(id), heartbeat: { ...zero, ...rest, ...more } });
 }
@@ -39,6 +39,19 @@ test("status - says in words which devices need a person", () => {
     "b: the alarm budget is less than its data can show, so the threshold is extrapolated",
     "c: its data are too few for the alarm budget: the highest normal score stands in",
     "d: the alarm settings can't be met, so the rule auto stands in: its log says why",
+  ]);
+});
+
+test("status - names a device's channel that looks like another unit, and one without a name by its number", () => {
+  const what = "looks like another unit: 100,000 times what it was";
+  const oddChannels = [
+    { channel: 2, name: "pressure", state: "another-unit", what } as const,
+    { channel: 3, state: "silent", what: "has no values any more" } as const,
+  ];
+  expect(fleetNotes([said("a", { oddChannels }), said("b", { oddChannels: [] })])).toEqual([
+    "",
+    `a: channel pressure ${what}`,
+    "a: channel 3 has no values any more",
   ]);
 });
 

@@ -64,3 +64,18 @@ test("channel range - a short change, or a few missing values, are no event", ()
     expect(range.push(Float32Array.of(value))).toEqual([]);
   }
 });
+
+test("channel range - a channel at a limit is told once and not again and again, and is named for as long as it is odd", () => {
+  const range = channelRange({ mean: [70], sigma: [2], rows });
+  const told: ChannelState[] = [];
+  for (let stretch = 0; stretch < 20; stretch++) {
+    // 10.5 and 9.5 standard deviations off, in turn: neither is a unit's doing.
+    const value = 70 + 2 * (stretch % 2 === 0 ? 10.5 : 9.5);
+    for (let i = 0; i < rows; i++) told.push(...range.push(Float32Array.of(value)).map(({ state }) => state));
+    expect(range.odd.map(({ channel, state }) => [channel, state])).toEqual([[0, "far"]]);
+  }
+  for (let i = 0; i < rows; i++)
+    told.push(...range.push(Float32Array.of(70 + 2 * 7.5)).map(({ state }) => state));
+  expect(told).toEqual(["far", "usual"]);
+  expect(range.odd).toEqual([]);
+});
