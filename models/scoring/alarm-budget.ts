@@ -1,7 +1,7 @@
 import type { AlarmBudget } from "../../protocol/alarm-budget.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { type AlarmRule, alarmMachine, DEFAULT_K, DEFAULT_N } from "./events.ts";
-import { FEWEST_EXCESSES, fitOpenTail, paretoLevel } from "./pareto.ts";
+import { FEWEST_EXCESSES, fitOpenTail, paretoLevel, shapePrior } from "./pareto.ts";
 import { quantileOfSorted, sortedScores } from "./sorted.ts";
 
 export { type AlarmBudget, parseAlarmBudget } from "../../protocol/alarm-budget.ts";
@@ -32,7 +32,7 @@ export interface BudgetedThreshold {
  * Counted: the lowest threshold down to which the machine, run over the held-back scores, keeps to the budget. A budget that allows
  * less than `COUNTED_FROM` alarms in that time can't be read off it; there the peaks of the alarms at a lower threshold u get a
  * generalised Pareto tail (peaks over threshold on declustered maxima, as in Coles 2001, chapter 5.3), alarms come at
- * the rate lambda(x) = lambda(u) (1 + gamma (x - u) / sigma)^(-1/gamma), and lambda is set to the budget. The higher of the two counts.
+ * the rate lambda(x) = lambda(u) (1 + gamma (x - u) / sigma)^(-1/gamma), and lambda is set to the budget; gamma has a prior (`shapePrior`). The higher of the two counts.
  * An alarm's peak is the highest threshold at which it would still be raised: the k-th highest of its n scores.
  *
  * `scores` are held-back normal scores in the order of time; NaN rows are seen by nobody. Throws BAD_INPUT as `fitThreshold` does.
@@ -73,7 +73,8 @@ export function budgetThreshold(
   const most = steps.reduce((a, b) => (b.peaks.length > a.peaks.length ? b : a));
   const excesses = Float64Array.from(most.peaks, (peak) => peak - most.threshold);
   if (excesses.length < FEWEST_EXCESSES) return { ...counted, basis: "highest" };
-  const further = most.threshold + paretoLevel(fitOpenTail(excesses), Math.min(1, allowed / excesses.length));
+  const further =
+    most.threshold + paretoLevel(fitOpenTail(excesses, shapePrior), Math.min(1, allowed / excesses.length));
   if (!Number.isFinite(further) || further <= counted.threshold) return { ...counted, basis: "extrapolated" };
   return { threshold: further, alarms: at(further).length, allowed, basis: "extrapolated" };
 }

@@ -60,9 +60,10 @@ describe.skipIf(!isBuilt)("starling evaluate", () => {
     expect(Object.keys(rows[0]).slice(0, keys.length)).toEqual(keys);
     const of = (like: object) =>
       rows.filter((row: Record<string, unknown>) => Object.entries(like).every(([k, v]) => row[k] === v));
+    // The figures have six digits, so what is computed from them has five.
     const local = { detector: "cnn-forecaster", arm: "local", seed: 1 };
     const [a, b] = [of({ ...local, device: "pump-01" })[0], of({ ...local, device: "pump-02" })[0]];
-    expect(of({ ...local, device: "macro" })[0].auroc).toBeCloseTo((a.auroc + b.auroc) / 2, 12);
+    expect(of({ ...local, device: "macro" })[0].auroc).toBeCloseTo((a.auroc + b.auroc) / 2, 5);
     expect(of({ ...local, device: "macro" })[0].auroc).toBeGreaterThan(0.55);
     expect(of({ detector: "always-alarm", device: "macro", seed: 1 })[0]).toMatchObject({
       auroc: 0.5,
@@ -70,7 +71,7 @@ describe.skipIf(!isBuilt)("starling evaluate", () => {
     });
     // One alarm without end finds every event, and is worth no more than the anomalous share of its rows.
     const always = of({ detector: "always-alarm", device: "pump-01", seed: 1 })[0];
-    expect(always.compositeF1).toBeCloseTo((2 * always.pointPrecision) / (1 + always.pointPrecision), 12);
+    expect(always.compositeF1).toBeCloseTo((2 * always.pointPrecision) / (1 + always.pointPrecision), 5);
     expect(always.eventF1).toBe(1);
     expect(of({ ...local, seed: 2, device: "pump-01" })[0].auroc).not.toBe(a.auroc);
 
@@ -78,8 +79,8 @@ describe.skipIf(!isBuilt)("starling evaluate", () => {
       (row: { detector: string; arm: string }) => row.detector === "cnn-forecaster" && row.arm === "local",
     );
     const macros = [1, 2].map((seed) => of({ ...local, seed, device: "macro" })[0].vusPr);
-    expect(line.mean.vusPr).toBeCloseTo((macros[0] + macros[1]) / 2, 12);
-    expect(line.sd.vusPr).toBeCloseTo(Math.abs(macros[0] - macros[1]) / Math.SQRT2, 12);
+    expect(line.mean.vusPr).toBeCloseTo((macros[0] + macros[1]) / 2, 5);
+    expect(line.sd.vusPr).toBeCloseTo(Math.abs(macros[0] - macros[1]) / Math.SQRT2, 5);
     expect(first.stdout).toMatch(/^rnn-forecaster +finetune +0\.\d{3} \+- 0\.\d{3} /m);
     expect(first.stdout).toMatch(/^random +- /m);
     expect(first.stdout).toMatch(/^always-alarm +- /m);

@@ -32,7 +32,7 @@ const start = (device: keyof typeof machines) =>
 async function settled(device: string, version: number) {
   const { heartbeat } = await eventually(
     () => fleet.device(device),
-    ({ running, heartbeat }) => running?.number === version && (heartbeat?.personal ?? null) !== null,
+    ({ heartbeat }) => heartbeat?.running?.number === version && (heartbeat.personal ?? null) !== null,
     `${device} to settle on a model of version ${version}`,
   );
   return heartbeat!.personal!;
