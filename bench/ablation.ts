@@ -8,8 +8,9 @@ import { UNLABELLED } from "../models/detectors/cnn2d-classifier.ts";
 import type { Recent } from "../models/detectors/detector.ts";
 import { openDetector } from "../models/detectors/open.ts";
 import { trainArms } from "../models/evaluation/arms.ts";
+import { baselines } from "../models/evaluation/baselines.ts";
 import { classMetrics } from "../models/evaluation/classes.ts";
-import { baselines, run } from "../models/evaluation/run.ts";
+import { run } from "../models/evaluation/run.ts";
 import { AlarmSpec, type AugmentSpec, DetectorSpec, type Pretext, TrainingSpec } from "../protocol/task.ts";
 import { bench, type Stage } from "./bench.ts";
 

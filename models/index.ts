@@ -44,6 +44,7 @@ export {
   type Span,
 } from "./evaluation/alarms.ts";
 export * from "./evaluation/arms.ts";
+export * from "./evaluation/baselines.ts";
 export * from "./evaluation/calibration.ts";
 export * from "./evaluation/classes.ts";
 export * from "./evaluation/delay.ts";
@@ -56,6 +57,7 @@ export { aucPr, auroc, type Scores } from "./evaluation/ranking.ts";
 export * from "./evaluation/results.ts";
 export * from "./evaluation/root-cause.ts";
 export * from "./evaluation/run.ts";
+export type { Scored } from "./evaluation/scored.ts";
 export * from "./evaluation/tune.ts";
 export * from "./evaluation/vus.ts";
 export * from "./scoring/alarm-budget.ts";

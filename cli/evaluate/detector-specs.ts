@@ -16,8 +16,8 @@ const OWN = "layers-model";
 /** What a set has to learn from. */
 export interface Learnable {
   readonly kind: Input;
-  /** Its training rows are of more than one known class. */
-  readonly classes: boolean;
+  /** Known classes that its training rows are of: 0, 1, ...; fewer than two are nothing to tell apart. */
+  readonly classes: number;
 }
 
 export interface Choice {
@@ -66,7 +66,7 @@ export async function chooseDetectors(
     const own = name === OWN && topology !== undefined ? { ...asked, topology } : asked;
     if (!named.includes(name)) {
       if (!isMeantFor(kind, of) || (name === OWN && own.topology === undefined)) continue;
-    } else if (kind.supervised && !of.classes) {
+    } else if (kind.supervised && of.classes < 2) {
       throw new FleetError(
         "BAD_INPUT",
         `${name} learns from classes, and the training rows of this set have none to tell apart`,
@@ -82,7 +82,7 @@ export async function chooseDetectors(
       ...rest,
       ...(network !== undefined && { topology: network }),
       name,
-      options: { ...(name === base.name ? base.options : {}), ...changed },
+      options: { ...classesFor(kind, of), ...(name === base.name ? base.options : {}), ...changed },
     };
     tunedOptions(kind, spec);
     const unset = unsetOptions(kind, spec);
@@ -107,9 +107,17 @@ export function detectorName(text: string): DetectorName {
   throw new FleetError("BAD_INPUT", `there is no detector "${text}": ${hint}`);
 }
 
+/** The set knows its classes better than a default does. */
+function classesFor(
+  { supervised, hyperparameters }: DetectorKind,
+  { classes }: Learnable,
+): { classes?: number } {
+  return supervised && hyperparameters.classes ? { classes } : {};
+}
+
 /** What takes each row by itself can take the rows of anything. */
 function isMeantFor({ input, supervised }: DetectorKind, of: Learnable): boolean {
-  return (!supervised || of.classes) && (input === of.kind || input === "records");
+  return (!supervised || of.classes >= 2) && (input === of.kind || input === "records");
 }
 
 function readOption(text: string): { name: DetectorName; key: string; value: number } {

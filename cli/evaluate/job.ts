@@ -2,8 +2,9 @@ import type { OpenOptions } from "../../models/data/data-set.ts";
 import { openDataSets } from "../../models/data/data-set.ts";
 import type { DataSet } from "../../models/data/device-set.ts";
 import type { Arm } from "../../models/evaluation/arms.ts";
+import { baselines } from "../../models/evaluation/baselines.ts";
 import { type ResultRow, resultRow } from "../../models/evaluation/results.ts";
-import { baselines, run } from "../../models/evaluation/run.ts";
+import { run } from "../../models/evaluation/run.ts";
 import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import { type DevicePlot, devicePlot, type PlotSize } from "../report/device-plot.ts";
 import { readable } from "./readable.ts";
@@ -62,7 +63,7 @@ export async function runJob(
 ): Promise<JobResult> {
   const set = await sets(job);
   const { seed, vus, work } = job;
-  const toRows = (rows: Awaited<ReturnType<typeof run>>) => rows.map((row) => resultRow(row, set.kind));
+  const toRows = (rows: Awaited<ReturnType<typeof run>>) => rows.map((row) => resultRow(row, set));
   if (work.kind === "baselines")
     return { rows: toRows(await baselines({ set, seed, vus })), plots: [], leftOut: [] };
   const leftOut: { device: string; message: string }[] = [];

@@ -96,7 +96,7 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
       names: options.detectors ?? [task.detector.name],
       options: options.options,
       topology,
-      of: { kind: one.kind, classes: await hasClasses(read.set) },
+      of: { kind: one.kind, classes: await classesIn(read.set) },
     });
     for (const { spec, kind } of choices)
       if (kind.learns === "by gradients")
@@ -141,12 +141,12 @@ async function planEvaluation(options: EvaluateOptions): Promise<Planned> {
   return { jobs, leftOut, settings: { vus, seeds, rounds, training, ...pretrain, sets: planned } };
 }
 
-async function hasClasses({ devices }: DataSet): Promise<boolean> {
-  for (const { load } of devices) {
-    const { trainClasses } = await load();
-    if (trainClasses?.some((one) => one !== trainClasses[0])) return true;
-  }
-  return false;
+/** How many there are to tell apart; 1 where all training rows are of one. */
+async function classesIn({ devices, classes }: DataSet): Promise<number> {
+  if (classes) return classes.length;
+  const known = new Set<number>();
+  for (const { load } of devices) for (const one of (await load()).trainClasses ?? []) known.add(one);
+  return known.size > 1 ? Math.max(...known) + 1 : known.size;
 }
 
 interface WorkOptions {

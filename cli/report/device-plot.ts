@@ -1,6 +1,6 @@
 import { alarmSpans, labelledEvents } from "../../models/evaluation/alarms.ts";
 import { type TailPoint, tailCalibration } from "../../models/evaluation/calibration.ts";
-import type { Scored } from "../../models/evaluation/run.ts";
+import type { Scored } from "../../models/evaluation/scored.ts";
 import { tailProbability } from "../../models/scoring/tail.ts";
 import { type HeatMap, heatMap, type ScoreCurve, scoreCurve } from "./curves.ts";
 

@@ -92,7 +92,7 @@ async function openDescribed(
     const { shape, devices } = await openImages(folder, description);
     if (task === ALL_CLASSES) {
       const own = { name: `${name}:${task}`, title: `${name}: all classes`, kind: "images" } as const;
-      return [{ ...common, ...own, shape, devices: devices() }];
+      return [{ ...common, ...own, shape, classes: description.classes, devices: devices() }];
     }
     return wanted.map((normal) => ({
       ...common,

@@ -23,6 +23,8 @@ export interface DataSet {
   readonly rateHz?: number;
   /** Of one row: (height, width, 1) of an image; its values are 0..1. */
   readonly shape?: readonly number[];
+  /** Of a task in which no class is normal: what is to be told apart. Accuracy and log loss judge it, and nothing else. */
+  readonly classes?: readonly string[];
   /** How the columns of the files became channels; a detector that is trained on them needs it for new rows. */
   readonly schema?: Schema;
   /** What the folder was read by, for people: a layout, a known set, a file. */

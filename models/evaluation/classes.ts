@@ -49,3 +49,12 @@ export function classMetrics(
   }
   return { accuracy: right / targets.length, logLoss: loss / targets.length, confusion };
 }
+
+/** Of several devices the mean. `judged` has one or more. */
+export function meanClassMetrics(
+  judged: readonly Pick<ClassMetrics, "accuracy" | "logLoss">[],
+): Pick<ClassMetrics, "accuracy" | "logLoss"> {
+  const mean = (key: "accuracy" | "logLoss") =>
+    judged.reduce((sum, one) => sum + one[key], 0) / judged.length;
+  return { accuracy: mean("accuracy"), logLoss: mean("logLoss") };
+}

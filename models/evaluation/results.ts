@@ -1,4 +1,5 @@
 import type { PersonalModel } from "../../protocol/messages.ts";
+import type { DataSet } from "../data/device-set.ts";
 import { type Evaluation, type TableMetrics, tableMetrics } from "./evaluate.ts";
 import type { NabFigures } from "./nab-alarms.ts";
 import type { RunRow } from "./run.ts";
@@ -56,29 +57,26 @@ export interface DeviceFigures {
   readonly auroc: number | null;
 }
 
-/** What each set's kind has no meaning for is null: rows that stand in no order have no events, delays or neighbours. */
-export function resultRow(row: RunRow, kind: "series" | "records" | "images"): ResultRow {
+/** What a set has no meaning for is null: rows that stand in no order have no events, delays or neighbours, and where no class is normal there is no alarm. */
+export function resultRow(
+  row: RunRow,
+  { kind, classes: told }: Pick<DataSet, "kind" | "classes">,
+): ResultRow {
   const { evaluation, data, detector, arm, seed, device, model, models, classes, nab } = row;
-  const known = (key: keyof Evaluation) => (Number.isFinite(evaluation[key]) ? evaluation[key] : null);
+  const known = (key: keyof Evaluation) => (told ? null : finite(evaluation[key]));
   const inTime = (key: keyof Evaluation) => (kind === "series" ? known(key) : null);
-  const figures = tableMetrics(evaluation);
+  const meant = (name: string) => !told && (kind === "series" || WITHOUT_ORDER.has(name));
+  const figures = Object.entries(tableMetrics(evaluation)).map(([key, value]) => [
+    key,
+    meant(key) ? value : null,
+  ]);
   return {
     data,
     detector,
     arm,
     seed,
     device,
-    ...figures,
-    ...(kind === "series"
-      ? {}
-      : {
-          vusPr: null,
-          eventF1: null,
-          compositeF1: null,
-          falseAlarmsPerDay: null,
-          detectionDelay: null,
-          hitRate100: null,
-        }),
+    ...(Object.fromEntries(figures) as TableMetrics),
     nabScore: finite(nab?.nabScore),
     nabScoreOracle: finite(nab?.nabScoreOracle),
     vusRoc: inTime("vusRoc"),
@@ -95,6 +93,14 @@ export function resultRow(row: RunRow, kind: "series" | "records" | "images"): R
     ...(models && { models }),
   };
 }
+
+/** What rows in no order have a meaning for. */
+const WITHOUT_ORDER: ReadonlySet<string> = new Set<keyof TableMetrics>([
+  "aucPr",
+  "auroc",
+  "pointF1",
+  "falsePositiveRate",
+]);
 
 const FIGURES = [
   "vusPr",

@@ -3,28 +3,18 @@ import type { PersonalModel } from "../../protocol/messages.ts";
 import type { AlarmSpec, DetectorSpec, PretrainSpec, TrainingSpec } from "../../protocol/task.ts";
 import type { DataSet, DeviceData } from "../data/device-set.ts";
 import { fleetStatistics } from "../data/fleet-statistics.ts";
-import type { Series } from "../data/series.ts";
-import { type RowRange, splitInTime } from "../data/windows.ts";
+import { splitInTime } from "../data/windows.ts";
 import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import { checkLearning } from "../detectors/check-learning.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
 import type { Input } from "../detectors/kind.ts";
-import { enoughRows, openDetector, warmUpRows } from "../detectors/open.ts";
-import type { AlarmRule } from "../scoring/events.ts";
-import type { Tail } from "../scoring/tail.ts";
+import { enoughRows, openDetector } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
-import { type ClassMetrics, classMetrics } from "./classes.ts";
-import {
-  alwaysAlarmRow,
-  type Evaluation,
-  evaluateScores,
-  macroAverage,
-  randomRow,
-  randomRule,
-  randomScores,
-} from "./evaluate.ts";
+import { type ClassMetrics, classMetrics, meanClassMetrics } from "./classes.ts";
+import { type Evaluation, evaluateScores, macroAverage } from "./evaluate.ts";
 import { type AlarmedSeries, type NabFigures, nabFigures, nabOfFile } from "./nab-alarms.ts";
+import { type Scored, testScorer } from "./scored.ts";
 import type { VusOptions } from "./vus.ts";
 
 /** What is judged on one set: one detector from one seed. */
@@ -63,23 +53,6 @@ export interface RunRow {
   readonly classes?: Pick<ClassMetrics, "accuracy" | "logLoss">;
   /** Where the set's labels are windows: of a device at its own threshold, of `macro` over the set as one corpus. */
   readonly nab?: Partial<NabFigures>;
-}
-
-/** The scores of one device's test rows, with what they were judged by. */
-export interface Scored {
-  readonly detector: string;
-  readonly arm: Arm;
-  readonly seed: number;
-  readonly device: string;
-  readonly scores: Float64Array;
-  readonly threshold: number;
-  readonly rule: AlarmRule;
-  /** Of the held-back rows' scores: what normal ones look like. */
-  readonly tail: Tail;
-  readonly labels: Uint8Array;
-  /** (rows, terms): what each channel made of each row's score. */
-  readonly contributions: Float32Array;
-  readonly terms: number;
 }
 
 interface LoadedDevice {
@@ -146,7 +119,7 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       });
       const scored: Scored[] = [];
       const windowed: AlarmedSeries[] = [];
-      let last: ScoredBefore | undefined;
+      const score = testScorer({ detector, alarm, alone: kind.input !== "series" });
       for (const [d, { device, judged, data, train }] of devices.entries()) {
         const own = weights[d];
         if (!judged || !own) continue;
@@ -164,25 +137,18 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
           );
           continue;
         }
-        const { threshold, sigma, scalerMean, scalerSigma, levels } = calibration;
-        const sharing = {
-          weights: own,
-          test: data.test,
-          key: JSON.stringify([sigma, scalerMean, scalerSigma, levels]),
-        };
-        const scores =
-          last && sameScores(last, sharing)
-            ? { ...copied(last.scored), device, threshold }
-            : scoreTest({ detector, calibration, alarm, data, device });
-        const one = {
-          ...scores,
+        const found = score({ weights: own, calibration, data });
+        const one: Scored = {
+          ...found,
+          device,
+          threshold: calibration.threshold,
+          labels: data.labels ?? new Uint8Array(data.test.rows),
           rule: alarmRule(kind, alarm, calibration),
           tail: calibration.tail,
           detector: options.detector.name,
           arm,
           seed,
         };
-        if (kind.input !== "series") last = { ...sharing, scored: copied(one) };
         const file = data.windows && { ...one, windows: data.windows };
         if (file) windowed.push({ ...file, scores: one.scores.slice() });
         if (set.judging === "device")
@@ -204,70 +170,18 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
       else {
         const own = rows.filter((row) => row.arm === arm);
         const mean = macroAverage(own.map((row) => row.evaluation));
-        rows.push({ ...line("macro", mean), ...meanClasses(own), ...nab });
+        const judged = own.flatMap(({ classes }) => classes ?? []);
+        rows.push({
+          ...line("macro", mean),
+          ...(judged.length > 0 && { classes: meanClassMetrics(judged) }),
+          ...nab,
+        });
       }
     }
     return rows;
   } finally {
     detector.dispose();
   }
-}
-
-/** What guessing and what one alarm without end get on the same labels: every table has them. */
-export async function baselines({
-  set,
-  seed,
-  vus,
-}: Pick<RunOptions, "set" | "seed" | "vus">): Promise<RunRow[]> {
-  const labelled: {
-    device: string;
-    labels: Uint8Array;
-    windows?: readonly RowRange[] | undefined;
-    rateHz?: number | undefined;
-  }[] = [];
-  for (const { device, judged, load } of set.devices) {
-    if (!judged) continue;
-    const { test, labels = new Uint8Array(test.rows), windows } = await load();
-    labelled.push({ device, labels, windows, rateHz: test.rateHz ?? set.rateHz });
-  }
-  type Labelled = (typeof labelled)[number];
-  const judgements = [
-    {
-      detector: "random",
-      of: (o: Labelled) => randomRow({ ...o, vus, seed }),
-      alarmed: ({ labels }: Labelled) => ({ scores: randomScores(labels, seed), rule: randomRule(labels) }),
-    },
-    {
-      detector: "always-alarm",
-      of: (o: Labelled) => alwaysAlarmRow({ ...o, vus }),
-      alarmed: ({ labels }: Labelled) => ({
-        scores: new Float64Array(labels.length).fill(1),
-        rule: { threshold: 0 },
-      }),
-    },
-  ];
-  return judgements.flatMap(({ detector, of, alarmed }) => {
-    const files = labelled.flatMap((o) => (o.windows ? [{ ...alarmed(o), windows: o.windows }] : []));
-    const nab = files.length > 0 ? { nab: nabFigures(files) } : {};
-    const row = (device: string, evaluation: Evaluation): RunRow => ({
-      data: set.name,
-      detector,
-      arm: "none",
-      seed,
-      device,
-      evaluation,
-      model: null,
-    });
-    if (set.judging === "pooled") {
-      const labels = joinedBytes(labelled.map(({ labels }) => labels));
-      return [{ ...row("pooled", of({ device: "pooled", labels })), ...nab }];
-    }
-    const each = labelled.map((one) => ({
-      ...row(one.device, of(one)),
-      ...(one.windows && { nab: { nabScore: nabOfFile({ ...alarmed(one), windows: one.windows }) } }),
-    }));
-    return [...each, { ...row("macro", macroAverage(each.map(({ evaluation }) => evaluation))), ...nab }];
-  });
 }
 
 async function openFor(devices: readonly LoadedDevice[], options: RunOptions): Promise<Detector> {
@@ -291,68 +205,6 @@ async function openFor(devices: readonly LoadedDevice[], options: RunOptions): P
   );
   const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
   return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
-}
-
-interface ScoreOptions {
-  readonly detector: Detector;
-  readonly calibration: Calibration;
-  readonly alarm: AlarmSpec;
-  readonly data: DeviceData;
-  readonly device: string;
-}
-
-/** As an agent would: the stream has seen the end of the training rows before the first test row comes. */
-function scoreTest({ detector, calibration, alarm, data, device }: ScoreOptions) {
-  const { train, test } = data;
-  const { channels } = train;
-  const scorer = detector.scorer(calibration, alarm.smooth);
-  for (let i = Math.max(0, train.rows - warmUpRows(detector, alarm.smooth)); i < train.rows; i++) {
-    scorer.push(train.values.subarray(i * channels, (i + 1) * channels));
-  }
-  const terms = scorer.contributions.length;
-  const contributions = new Float32Array(test.rows * terms);
-  const scores = new Float64Array(test.rows);
-  for (let i = 0; i < test.rows; i++) {
-    scores[i] = scorer.push(test.values.subarray(i * channels, (i + 1) * channels));
-    contributions.set(scorer.contributions, i * terms);
-  }
-  const labels = data.labels ?? new Uint8Array(test.rows);
-  return { device, scores, threshold: calibration.threshold, labels, contributions, terms };
-}
-
-function meanClasses(rows: readonly RunRow[]): Pick<RunRow, "classes"> {
-  const judged = rows.flatMap(({ classes }) => classes ?? []);
-  if (judged.length === 0) return {};
-  const mean = (key: "accuracy" | "logLoss") =>
-    judged.reduce((sum, one) => sum + one[key], 0) / judged.length;
-  return { classes: { accuracy: mean("accuracy"), logLoss: mean("logLoss") } };
-}
-
-function classesOf({ probabilities }: Detector, { test, testClasses }: DeviceData): Pick<RunRow, "classes"> {
-  if (!probabilities || !testClasses || test.rows === 0) return {};
-  const found = probabilities(test.values);
-  return { classes: classMetrics(found, testClasses, found.length / test.rows) };
-}
-
-interface Sharing {
-  readonly weights: Float32Array;
-  readonly test: Series;
-  /** What of the calibration the scores depend on. */
-  readonly key: string;
-}
-
-interface ScoredBefore extends Sharing {
-  readonly scored: ReturnType<typeof scoreTest>;
-}
-
-/** Devices that share a model and a test part (images) are scored once, and judged each by its own threshold. */
-function sameScores(a: Sharing, b: Sharing): boolean {
-  return a.weights === b.weights && a.test === b.test && a.key === b.key;
-}
-
-/** The receiver of scores may do as it likes with their buffers. */
-function copied<S extends Pick<Scored, "scores" | "contributions">>(scored: S): S {
-  return { ...scored, scores: scored.scores.slice(), contributions: scored.contributions.slice() };
 }
 
 type JudgeOptions = RunOptions & { readonly input: Input };
@@ -385,10 +237,17 @@ function judgePooled(scored: readonly Scored[], { alarm, vus, set, input }: Judg
     at += one.scores.length;
   }
   const rule = alarmRule({ input }, alarm, { threshold: 1 });
-  const labels = joinedBytes(scored.map(({ labels }) => labels));
+  const labels = joinedLabels(scored.map(({ labels }) => labels));
   return evaluateScores({ scores, labels, rule, rateHz: set.rateHz, vus });
 }
 
-function joinedBytes(parts: readonly Uint8Array[]): Uint8Array {
+/** Of all devices, one after the other. */
+export function joinedLabels(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
+}
+
+function classesOf({ probabilities }: Detector, { test, testClasses }: DeviceData): Pick<RunRow, "classes"> {
+  if (!probabilities || !testClasses || test.rows === 0) return {};
+  const found = probabilities(test.values);
+  return { classes: classMetrics(found, testClasses, found.length / test.rows) };
 }

@@ -69,7 +69,7 @@ describe("--topology", () => {
     await expect(withTopology(DetectorSpec.parse({}), "any.json")).rejects.toThrow(
       /--topology is for the detector layers-model, and this is cnn-forecaster/,
     );
-    const of = { kind: "series", classes: false } as const;
+    const of = { kind: "series", classes: 0 } as const;
     const choose = (names: string[]) =>
       chooseDetectors(DetectorSpec.parse({}), { names, options: [], of, topology: "{}" });
     await expect(choose(["var"])).rejects.toThrow(/which --detector does not name/);

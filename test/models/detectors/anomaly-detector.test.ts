@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { DeviceData } from "../../../models/data/device-set.ts";
 import { channelNames } from "../../../models/data/series.ts";
 import { createRandom } from "../../../models/engine/random.ts";
-import { run, type Scored } from "../../../models/evaluation/run.ts";
+import { run } from "../../../models/evaluation/run.ts";
+import type { Scored } from "../../../models/evaluation/scored.ts";
 import {
   type AnomalyDetector,
   blueprintFor,

@@ -6,7 +6,8 @@ import { openDetector } from "../../../models/detectors/open.ts";
 import { personalModel } from "../../../models/detectors/personal.ts";
 import { createRandom } from "../../../models/engine/random.ts";
 import { arms, trainArms } from "../../../models/evaluation/arms.ts";
-import { baselines, run } from "../../../models/evaluation/run.ts";
+import { baselines } from "../../../models/evaluation/baselines.ts";
+import { run } from "../../../models/evaluation/run.ts";
 import { AlarmSpec, DetectorSpec, TrainingSpec } from "../../../protocol/task.ts";
 
 const channels = 2;

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import type { DataSet, DeviceData } from "../../../models/data/device-set.ts";
 import { createRandom } from "../../../models/engine/random.ts";
+import { baselines } from "../../../models/evaluation/baselines.ts";
 import { nabFigures, nabOfFile } from "../../../models/evaluation/nab-alarms.ts";
 import { resultRow, summarize } from "../../../models/evaluation/results.ts";
-import { baselines, run } from "../../../models/evaluation/run.ts";
+import { run } from "../../../models/evaluation/run.ts";
 import { AlarmSpec, DetectorSpec, TrainingSpec } from "../../../protocol/task.ts";
 
 const rule = { threshold: 1, k: 2, n: 3, gap: 5 };
@@ -88,7 +89,7 @@ test("run - where labels are windows, files and the corpus get a NAB score, and 
   const rows = [
     ...(await run({ ...options, set: windowed })),
     ...(await baselines({ set: windowed, seed: 1 })),
-  ].map((row) => resultRow(row, "series"));
+  ].map((row) => resultRow(row, { kind: "series" }));
   const of = (detector: string, device: string) =>
     rows.find((row) => row.detector === detector && row.device === device)!;
   expect(of("var", "a").nabScore).toBeGreaterThan(70);
@@ -104,5 +105,5 @@ test("run - where labels are windows, files and the corpus get a NAB score, and 
   expect(line.mean).toMatchObject({ nabScore, nabScoreOracle });
 
   const plain = await run({ ...options, set: set([file("a", undefined)]) });
-  expect(plain.map((row) => resultRow(row, "series").nabScore)).toEqual([null, null]);
+  expect(plain.map((row) => resultRow(row, { kind: "series" }).nabScore)).toEqual([null, null]);
 });

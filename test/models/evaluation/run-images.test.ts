@@ -2,7 +2,10 @@ import { expect, it } from "vitest";
 import type { DataSet } from "../../../models/data/device-set.ts";
 import { channelNames, type Series } from "../../../models/data/series.ts";
 import { createRandom } from "../../../models/engine/random.ts";
-import { type RunOptions, run, type Scored } from "../../../models/evaluation/run.ts";
+import { baselines } from "../../../models/evaluation/baselines.ts";
+import { resultRow } from "../../../models/evaluation/results.ts";
+import { type RunOptions, run } from "../../../models/evaluation/run.ts";
+import type { Scored } from "../../../models/evaluation/scored.ts";
 import { TaskSpec } from "../../../protocol/task.ts";
 
 const side = 8;
@@ -70,4 +73,25 @@ it("a classifier learns from the training classes and reports how well it tells 
   expect(rows.map(({ classes }) => classes?.accuracy)).toEqual([1, 1, 1]);
   expect(rows[0]!.classes!.logLoss).toBeLessThan(0.5);
   expect(rows[0]!.evaluation.auroc).toBe(1);
+});
+
+it("where no class is normal, accuracy and log loss judge alone, beside those of guessing", async () => {
+  const set = { ...setOf({ oneTest: true, classes: true }), classes: ["left", "right"] };
+  const rows = [...(await runOn(set, "cnn2d-classifier")), ...(await baselines({ set, seed: 1 }))];
+  const results = rows.map((row) => resultRow(row, set));
+  expect(results.map(({ detector, device }) => `${detector} ${device}`)).toEqual([
+    ...["d1", "d2", "macro"].map((device) => `cnn2d-classifier ${device}`),
+    ...["d1", "d2", "macro"].map((device) => `random ${device}`),
+  ]);
+  for (const { accuracy, logLoss, detector, ...others } of results) {
+    expect(others).toMatchObject({
+      auroc: null,
+      pointF1: null,
+      falsePositiveRate: null,
+      pointPrecision: null,
+    });
+    if (detector !== "random") continue;
+    expect(Math.abs(accuracy! - 0.5)).toBeLessThan(0.3);
+    expect(logLoss).toBe(Math.LN2);
+  }
 });
