@@ -46,6 +46,9 @@ const times = (factor: number, what: string): Unit[] => [
   { factor, offset: 0, what: `${what} times what it was` },
   { factor: 1 / factor, offset: 0, what: `1/${what} of what it was` },
 ];
+/** Relative error of a value as float32. Rows hold such values, so nothing is told apart that is nearer than this times the level. */
+const RESOLUTION = 2 ** -24;
+
 /** What sensors and gateways are set to by mistake. */
 const UNITS: readonly Unit[] = [
   // Written out: to have toLocaleString() do it loads 5 MB of tables into every agent.
@@ -67,8 +70,9 @@ const UNITS: readonly Unit[] = [
  * Watches each channel's raw values over stretches of rows against its scale in training: one that went silent, that another unit explains (a power of ten,
  * minutes for hours, Celsius for Fahrenheit), that lies far off or varies far more. Each change is told once, and so is the way back.
  */
-export function channelRange({ mean, sigma, rows = RANGE_ROWS }: ChannelRangeOptions): ChannelRange {
+export function channelRange({ mean, sigma: trained, rows = RANGE_ROWS }: ChannelRangeOptions): ChannelRange {
   const channels = mean.length;
+  const sigma = trained.map((sd, c) => Math.max(sd, Math.abs(mean[c]!) * RESOLUTION));
   const count = new Uint32Array(channels);
   // Of differences from the training mean in its sigmas: their sum and that of their squares.
   const sum = new Float64Array(channels);
