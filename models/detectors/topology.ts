@@ -118,7 +118,7 @@ export const centred: Hyperparameter = {
   least: 0,
   most: 1,
   about:
-    "1: rows are seen as they are off their window's mean, so that a moved level alarms only while it moves; 0: levels count for themselves",
+    "1: rows are seen as they are off their window's mean, so that a moved level alarms only while it moves; 0: levels count for themselves, for machines whose faults are levels that have moved",
   source: "Kim et al. 2022 (RevIN); takes a tenth to a half off the loss on held-back training data of SMD",
   search: [0, 1],
 };
