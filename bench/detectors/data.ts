@@ -39,6 +39,21 @@ function waves(rows: number): Recent {
   return withLabels({ values, rows, channels });
 }
 
+/** Every row with a picture of noise after its channels, so that there are `channels` of them. */
+export function seriesWithPictures(series: BenchData, channels: number): BenchData {
+  const random = createRandom(2);
+  const wide = (data: Recent): Recent => {
+    const values = new Float32Array(data.rows * channels);
+    for (let row = 0; row < data.rows; row++) {
+      const at = row * channels;
+      for (let c = data.channels; c < channels; c++) values[at + c] = random.uniform();
+      values.set(data.values.subarray(row * data.channels, (row + 1) * data.channels), at);
+    }
+    return { ...data, values, channels };
+  };
+  return { from: series.from, train: wide(series.train), test: wide(series.test) };
+}
+
 export function imageData(): BenchData {
   const channels = images.side ** 2;
   const random = createRandom(1);

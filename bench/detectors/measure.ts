@@ -2,12 +2,12 @@ import { blueprintFor, kindOf } from "../../models/detectors/catalog.ts";
 import type { Recent } from "../../models/detectors/detector.ts";
 import { openDetector } from "../../models/detectors/open.ts";
 import { layoutSize } from "../../protocol/frame.ts";
-import { TaskSpec } from "../../protocol/task.ts";
+import { type DetectorSpec, TaskSpec } from "../../protocol/task.ts";
 import type { BenchData } from "./data.ts";
 
 export interface DetectorRow {
   readonly detector: string;
-  readonly input: string;
+  readonly row: "sample" | "image" | "sample + picture";
   /** Of one row on the stream: scaler, residuals, level, smoothing, score and probability. */
   readonly medianUs: number;
   readonly p99Us: number;
@@ -21,6 +21,8 @@ export interface DetectorRow {
 export interface MeasureOptions {
   readonly name: DetectorName;
   readonly data: BenchData;
+  /** Of kinds that have to be told something. */
+  readonly options?: DetectorSpec["options"] | undefined;
   /** Rows that are timed, each by itself. */
   readonly rows: number;
   readonly epochs?: number | undefined;
@@ -38,11 +40,19 @@ const TURN_ROWS = 1_000;
 export async function measureDetector({
   name,
   data,
+  options,
   rows,
   epochs,
   signal,
 }: MeasureOptions): Promise<DetectorRow> {
-  const { detector: spec, training, rounds, alarm } = TaskSpec.parse({ detector: { name } });
+  const {
+    detector: spec,
+    training,
+    rounds,
+    alarm,
+  } = TaskSpec.parse({
+    detector: { name, ...(options && { options }) },
+  });
   const kind = await kindOf(name);
   const { channels } = data.train;
   const topology = JSON.stringify(await blueprintFor(spec, channels));
@@ -76,7 +86,7 @@ export async function measureDetector({
     const numbers = layoutSize(detector.layout);
     return {
       detector: name,
-      input: kind.input,
+      row: kind.input === "images" ? "image" : options ? "sample + picture" : "sample",
       medianUs: microseconds[Math.floor(rows / 2)]!,
       p99Us: microseconds[Math.floor(0.99 * rows)]!,
       trainingSeconds,
