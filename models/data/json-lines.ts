@@ -3,7 +3,7 @@ import { FleetError } from "../../protocol/errors.ts";
 import { DEFAULT_MAX_BYTES, fileChunks, type ReadLimits, tooLarge } from "./bytes.ts";
 import { FloatColumn } from "./float-column.ts";
 import type { LinePreparer } from "./line-preparer.ts";
-import { columnNamesOf, formOf, type LineForm, parseSample, type Sample } from "./sample-line.ts";
+import { formOf, type LineForm, lineHead, parseSample, type Sample } from "./sample-line.ts";
 import { channelNames, rateOf, type Series } from "./series.ts";
 
 export interface JsonLinesOptions extends ReadLimits {
@@ -85,7 +85,7 @@ interface LineParser {
 /** What the first line asks for. */
 function parserOf(text: string, { prepare }: JsonLinesOptions): LineParser {
   if (prepare !== undefined) {
-    const preparer = prepare(columnNamesOf(text));
+    const preparer = prepare(lineHead(text).names);
     return { names: preparer.channels, parse: (line) => preparer.parse(line) };
   }
   const form: LineForm = formOf(text);

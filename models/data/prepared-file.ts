@@ -1,12 +1,11 @@
 import { FleetError } from "../../protocol/errors.ts";
-import { limits } from "../../protocol/limits.ts";
 import type { ReadLimits } from "./bytes.ts";
 import type { LayoutOptions } from "./csv-layout.ts";
 import { readJsonLines } from "./json-lines.ts";
 import { linePreparer } from "./line-preparer.ts";
 import type { ColumnProblem } from "./prepare.ts";
 import { fileKind } from "./read.ts";
-import { channelKindsOf, channelsOf, type Kinds, type Schema, schemaFor } from "./schema.ts";
+import { channelKindsOf, deviceSchema, type Kinds, type Schema } from "./schema.ts";
 import type { Series } from "./series.ts";
 import { readLayout, readTable } from "./table.ts";
 
@@ -44,18 +43,6 @@ export async function readPrepared(path: string, options: PreparedFileOptions): 
       `${timed ? "has times" : "has no times"}, unlike ${like.path}, and counters become their rise per second by them; give both files times or none, or --rate-hz where neither has them`,
     );
   return { series, schema, kinds };
-}
-
-/** The schema of these columns, which a device can be prepared by. Throws BAD_INPUT. */
-export function deviceSchema(columns: readonly string[], kinds: Kinds, where: string): Schema {
-  const schema = schemaFor(columns, kinds, where);
-  const { length } = channelsOf(schema);
-  if (length > limits.channels)
-    throw new FleetError(
-      "BAD_INPUT",
-      `${where}: its ${columns.length} columns become ${length} channels by their kinds, and a device has 1 to ${limits.channels}; give categorical columns fewer words`,
-    );
-  return schema;
 }
 
 async function readCsv(path: string, options: PreparedFileOptions): Promise<Omit<PreparedSeries, "kinds">> {

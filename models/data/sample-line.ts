@@ -45,11 +45,14 @@ export function parseSample(text: string, form: LineForm): Sample {
   return { values, atMs: timeOf(value[timeKey]) };
 }
 
-/** The names of a line's columns, undefined in an array. Throws BAD_INPUT. */
-export function columnNamesOf(text: string): readonly string[] | undefined {
+/** What a stream's first line says of columns that may hold words: their names, undefined in an array, and whether it has a time. Throws BAD_INPUT. */
+export function lineHead(text: string): {
+  readonly names: readonly string[] | undefined;
+  readonly timed: boolean;
+} {
   const { names, count } = columnsOf(parseLine(text));
   if (count < 1) throw bad("it has no columns");
-  return names;
+  return { names, timed: names !== undefined && fieldsOf(text, names).atMs !== undefined };
 }
 
 /** In the order of the columns, or by their names. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { ChannelLetter } from "../../protocol/device-channels.ts";
 import { FleetError } from "../../protocol/errors.ts";
+import { limits } from "../../protocol/limits.ts";
 import { nearest } from "../../protocol/nearest.ts";
 
 /**
@@ -102,6 +103,18 @@ export function schemaFor(columns: readonly string[], kinds: Kinds | undefined, 
     "BAD_INPUT",
     `${where}: kinds names the column "${name}", which is no channel here; ${hint}`,
   );
+}
+
+/** As `schemaFor`, of a device, whose channels are not without limit. */
+export function deviceSchema(columns: readonly string[], kinds: Kinds, where: string): Schema {
+  const schema = schemaFor(columns, kinds, where);
+  const { length } = channelsOf(schema);
+  if (length > limits.channels)
+    throw new FleetError(
+      "BAD_INPUT",
+      `${where}: its ${columns.length} columns become ${length} channels by their kinds, and a device has 1 to ${limits.channels}; give categorical columns fewer words`,
+    );
+  return schema;
 }
 
 const MOST_LISTED = 8;
