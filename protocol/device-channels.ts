@@ -53,10 +53,7 @@ export function unlikeChannels(
   other: DeviceChannels,
   sides: Sides = { own: "the device", other: "its fleet" },
 ): string | undefined {
-  if (own.prepared === undefined && other.prepared === undefined) {
-    if (own.channels === other.channels) return undefined;
-    return `${sides.own} has ${own.channels} channels and ${sides.other} has ${other.channels}: give it the columns that the others have`;
-  }
+  if (own.prepared === undefined && other.prepared === undefined) return unlikeCounts(own, other, sides);
   if (own.prepared === undefined)
     return `${sides.own} has columns as they are, and ${sides.other} has them prepared by kinds (${example(other)}): give --kinds with the same file as for the others`;
   if (other.prepared === undefined)
@@ -64,8 +61,14 @@ export function unlikeChannels(
   const [mine, theirs] = [listed(own), listed(other)];
   const c = mine.findIndex((channel, i) => channel !== theirs[i]);
   const first = c < 0 ? mine.length : c;
-  if (first === theirs.length && first === mine.length) return undefined;
+  // A device that is at fault may say one number and name another.
+  if (first === theirs.length && first === mine.length) return unlikeCounts(own, other, sides);
   return `channel ${first + 1} of ${sides.own} is ${mine[first] ?? "not there"}, of ${sides.other} ${theirs[first] ?? "not there"}: give all the same --kinds file and the same columns in one order`;
+}
+
+function unlikeCounts(own: DeviceChannels, other: DeviceChannels, sides: Sides): string | undefined {
+  if (own.channels === other.channels) return undefined;
+  return `${sides.own} has ${own.channels} channels and ${sides.other} has ${other.channels}: give it the columns that the others have`;
 }
 
 /** Each channel by name and kind. */

@@ -1,7 +1,10 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseCheckpoint } from "../../agent/checkpoint.ts";
 import { readScores } from "../../agent/index.ts";
+import { parseRecent } from "../../agent/recent-data.ts";
 import { loadModel } from "../../cli/score/model.ts";
 import { readInputs } from "../../cli/score/options.ts";
 import { scoreSeries } from "../../cli/score/score-series.ts";
@@ -14,6 +17,7 @@ import {
   makeVersion,
   type ScriptedCoordinator,
   startScripted,
+  task,
   type Version,
 } from "./scripted-coordinator.ts";
 
@@ -142,23 +146,22 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
     await until(() => coordinator.beats.at(-1)?.rows === 100, "all rows");
     expect(coordinator.states[0]).toMatchObject({ channelNames: prepared.names, channelKinds: "grwww" });
     expect(box.log.lines.filter((line) => line.includes("measured by rows without a time"))).toHaveLength(1);
-    // A checkpoint comes with the first row after a second.
-    await new Promise((resolve) => setTimeout(resolve, 1100));
-    input.write(lines([{ ...live[99], bytes: 1_000_000 }]));
-    await until(() => coordinator.beats.at(-1)?.rows === 101, "one more row");
+    // A checkpoint comes with the first row after a second, and the process may end at any moment after it.
+    let bytes = live[99]!.bytes;
+    const checkpoint = async (dir: string) => parseCheckpoint(await readFile(join(dir, "checkpoint.json")));
+    await until(async () => {
+      bytes += 1000;
+      input.write(lines([{ ...live[99], bytes }]));
+      return (await checkpoint(box.state).catch(() => undefined))?.prepared !== undefined;
+    }, "a checkpoint");
     const stateDir = await box.crashCopy("crashed");
+    const { row, prepared: kept } = await checkpoint(stateDir);
     const again = new PassThrough();
-    again.write(lines([{ ...live[99], bytes: 1_000_500 }]));
-    const beats = coordinator.beats.length;
+    again.write(lines([{ ...live[99], bytes: kept!.counters[0]!.value + 500 }]));
     const next = await box.start(coordinator, { source: { kind: "stdin", input: again, kinds }, stateDir });
-    await until(
-      () => coordinator.beats.length > beats && coordinator.beats.at(-1)?.rows === 102,
-      "the next row",
-    );
+    await find(coordinator.beats, ({ bootSeq, rows }) => bootSeq === 2 && rows === row + 1, "the next row");
     await next.close();
-    const { parseRecent } = await import("../../agent/recent-data.ts");
-    const { readFile } = await import("node:fs/promises");
-    const { values } = parseRecent(await readFile(`${stateDir}/recent`));
+    const { values } = parseRecent(await readFile(join(stateDir, "recent")));
     expect(values.at(-4)).toBe(500);
   });
 
@@ -230,7 +233,6 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
       "the second refusal",
     );
     const frame = { kind: "want", device: "dev-1", version: null, phase: "training" } as const;
-    const { task } = await import("./scripted-coordinator.ts");
     for (let i = 0; i < 2; i++) await coordinator.send("want", { ...frame, task, problem: "it is odd" });
     await find(
       box.log.lines,
