@@ -28,7 +28,10 @@ export async function readKinds(file: string): Promise<Kinds> {
     }
     const expected = shapes[issue.path[0] as keyof typeof shapes];
     const at = path.length === 0 ? "" : `${path.join(".")} is refused: `;
-    const what = issue.code === "custom" || expected === undefined ? issue.message : `it must be ${expected}`;
+    const what =
+      issue.code === "custom" || expected === undefined
+        ? issue.message
+        : `${String(issue.path[0])} must be ${expected}`;
     throw bad(`${where(path)}: ${at}${what}`);
   }
   const { counter = [], "heavy-tailed": heavyTailed = [], categorical = {} } = parsed.data;
@@ -38,9 +41,10 @@ export async function readKinds(file: string): Promise<Kinds> {
 }
 
 const shapes = {
-  counter: "a list of columns, each a name or { column: NAME, wrap: NUMBER }",
+  counter: "a list of columns, each a name or { column: NAME, wrap: NUMBER ABOVE 0 }",
   "heavy-tailed": "a list of columns",
-  categorical: "a map of columns to lists of different words, such as { state: [on, off] }",
+  categorical:
+    "a map of columns to lists of different words, numbers in quotes, such as { state: [on, off] }",
 } as const;
 const names = Object.keys(shapes);
 
