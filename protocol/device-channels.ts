@@ -53,17 +53,18 @@ export function unlikeChannels(
   other: DeviceChannels,
   sides: Sides = { own: "the device", other: "its fleet" },
 ): string | undefined {
-  if (own.prepared === undefined && other.prepared === undefined) return unlikeCounts(own, other, sides);
-  if (own.prepared === undefined)
-    return `${sides.own} has columns as they are, and ${sides.other} has them prepared by kinds (${example(other)}): give --kinds with the same file as for the others`;
-  if (other.prepared === undefined)
-    return `${sides.own} has columns prepared by kinds (${example(own)}), and ${sides.other} has them as they are: leave --kinds out, or give the same file to all`;
-  const [mine, theirs] = [listed(own), listed(other)];
-  const c = mine.findIndex((channel, i) => channel !== theirs[i]);
-  const first = c < 0 ? mine.length : c;
-  // A device that is at fault may say one number and name another.
-  if (first === theirs.length && first === mine.length) return unlikeCounts(own, other, sides);
-  return `channel ${first + 1} of ${sides.own} is ${mine[first] ?? "not there"}, of ${sides.other} ${theirs[first] ?? "not there"}: give all the same --kinds file and the same columns in one order`;
+  const [mine, theirs] = [own.prepared, other.prepared];
+  // Almost always, and asked of every device again and again.
+  if (mine?.names === theirs?.names && mine?.kinds === theirs?.kinds) return unlikeCounts(own, other, sides);
+  if (mine === undefined)
+    return `${sides.own} has columns as they are, and ${sides.other} has them prepared by kinds (${example(theirs!)}): give --kinds with the same file as for the others`;
+  if (theirs === undefined)
+    return `${sides.own} has columns prepared by kinds (${example(mine)}), and ${sides.other} has them as they are: leave --kinds out, or give the same file to all`;
+  const [here, there] = [listed(mine), listed(theirs)];
+  const differs = (c: number) => here[c]?.name !== there[c]?.name || here[c]?.letter !== there[c]?.letter;
+  let c = 0;
+  while (c < Math.max(here.length, there.length) && !differs(c)) c++;
+  return `channel ${c + 1} of ${sides.own} is ${said(here[c])}, of ${sides.other} ${said(there[c])}: give all the same --kinds file and the same columns in one order`;
 }
 
 function unlikeCounts(own: DeviceChannels, other: DeviceChannels, sides: Sides): string | undefined {
@@ -71,18 +72,27 @@ function unlikeCounts(own: DeviceChannels, other: DeviceChannels, sides: Sides):
   return `${sides.own} has ${own.channels} channels and ${sides.other} has ${other.channels}: give it the columns that the others have`;
 }
 
-/** Each channel by name and kind. */
-function listed({ prepared }: DeviceChannels): string[] {
-  const { names, kinds } = prepared!;
+interface Channel {
+  readonly name: string;
+  readonly letter: ChannelLetter | undefined;
+}
+
+/** As many as there are letters or names: a device that is at fault may give more of one than of the other. */
+function listed({ names, kinds }: PreparedChannels): Channel[] {
   const all = names.split("\n");
-  return [...kinds].map((letter, c) => `"${shortened(all[c] ?? "")}" (${letters[letter as ChannelLetter]})`);
+  return Array.from({ length: Math.max(all.length, kinds.length) }, (_, c) => ({
+    name: all[c] ?? "",
+    letter: kinds[c] as ChannelLetter | undefined,
+  }));
 }
 
-function example(channels: DeviceChannels): string {
-  const c = [...channels.prepared!.kinds].findIndex((letter) => letter !== "g");
-  return listed(channels)[Math.max(0, c)]!;
+function said(channel: Channel | undefined): string {
+  if (channel === undefined) return "not there";
+  const { name, letter } = channel;
+  return `"${name.length > 64 ? `${name.slice(0, 61)}...` : name}" (${letter === undefined ? "of no kind" : letters[letter]})`;
 }
 
-function shortened(name: string): string {
-  return name.length > 64 ? `${name.slice(0, 61)}...` : name;
+function example(prepared: PreparedChannels): string {
+  const channels = listed(prepared);
+  return said(channels.find(({ letter }) => letter !== "g") ?? channels[0]);
 }

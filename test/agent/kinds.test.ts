@@ -161,8 +161,39 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
     const next = await box.start(coordinator, { source: { kind: "stdin", input: again, kinds }, stateDir });
     await find(coordinator.beats, ({ bootSeq, rows }) => bootSeq === 2 && rows === row + 1, "the next row");
     await next.close();
-    const { values } = parseRecent(await readFile(join(stateDir, "recent")));
+    const { values } = parseRecent(new Uint8Array(await readFile(join(stateDir, "recent"))));
     expect(values.at(-4)).toBe(500);
+  });
+
+  it("arrays are taken in the order of the history's columns; its times, or else a rate, say what counters are measured by", async () => {
+    const history = await csv("history.csv", link(100, 7));
+    const rows = link(3, 8);
+    const arrays = rows.map(({ load, bytes, state }) => [load, bytes, state]);
+    const start = async (name: string, text: string, more: object) => {
+      const input = new PassThrough();
+      const stateDir = box.path(name);
+      input.end(text);
+      const source = { kind: "stdin", input, history, kinds, ...more } as const;
+      const agent = await box.start(coordinator, { source, stateDir });
+      await agent.ended;
+      await agent.close();
+      const { values, channels } = parseRecent(new Uint8Array(await readFile(join(stateDir, "recent"))));
+      return { rates: [...values].filter((_, i) => i % channels === 1).slice(100), rows: values.length / 5 };
+    };
+    // A row every two seconds, by the lines' times as by the rate.
+    const rises = [Number.NaN, ...[0, 1].map((i) => (rows[i + 1]!.bytes - rows[i]!.bytes) / 2)].map(
+      Math.fround,
+    );
+    expect((await start("timed", lines(rows), {})).rates).toEqual(rises);
+    expect((await start("rated", lines(arrays), { rateHz: 0.5 })).rates).toEqual(rises);
+    const untimed = await start("untimed", lines(arrays), {});
+    expect(untimed).toEqual({ rates: [], rows: 100 });
+    expect(
+      box.log.lines.filter((line) => line.includes('has no time "t", which counters need')),
+    ).toHaveLength(3);
+    expect(
+      coordinator.states.filter((state) => state.kind === "birth" && state.channelKinds !== "gcwww"),
+    ).toEqual([]);
   });
 
   it("what is wrong with columns is in the log once each, and the lines count", async () => {

@@ -13,6 +13,11 @@ describe("unlike channels", () => {
     expect(unlikeChannels(plain(3), channelsOfBirth({ channels: 3 }))).toBeUndefined();
   });
 
+  it("long names that differ at their end differ", () => {
+    const long = "x".repeat(100);
+    expect(unlikeChannels(channels("c", `${long}1`), channels("c", `${long}2`))).toMatch(/^channel 1 of/);
+  });
+
   it("a number that does not go with the names is seen", () => {
     const lying = { ...channels("gc", "a", "b"), channels: 3 };
     expect(unlikeChannels(lying, channels("gc", "a", "b"))).toMatch(
