@@ -2,6 +2,7 @@ import { encodeStatistics, seriesStatistics } from "../models/data/statistics.ts
 import { splitInTime } from "../models/data/windows.ts";
 import { openDetector } from "../models/detectors/open.ts";
 import { encode } from "../protocol/codec.ts";
+import { CHANNEL_NAMES_BYTES, type PreparedChannels } from "../protocol/device-channels.ts";
 import { asFleetError, FleetError } from "../protocol/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { readManifest, readPublicKey } from "../protocol/manifest.ts";
@@ -9,6 +10,7 @@ import type { Birth, Command, Heartbeat, Request, Running, Want } from "../proto
 import type { AlarmSpec } from "../protocol/task.ts";
 import { topics } from "../protocol/topics.ts";
 import { bell } from "./bell.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { systemClock } from "./clock.ts";
 import { freeMemory } from "./free-memory.ts";
 import { vitals } from "./heartbeat.ts";
@@ -39,7 +41,6 @@ const defaultKeepaliveS = 30;
 const defaultHeartbeatMs = 10_000;
 /** How often the recent data of a source that can't be read again goes to disk. */
 const saveRecentMs = 60_000;
-const namesBytes = 8 * 1024;
 
 /**
  * Starts the device's agent: it connects, keeps recent data, trains when invited, installs what is published, scores every sample and
@@ -69,16 +70,24 @@ async function assembleAgent(
   const stop = new AbortController();
   const { signal } = stop;
 
-  const source = await openSource(options, windowRows);
+  const source = await openSource(options, { keepRows: windowRows, checkpoint: state.checkpoint });
   const { channels, names, rateHz } = source;
+  const prepared = preparedChannels(source);
   const start = startingPoint(state.checkpoint, { source, nowMs: clock.wallMs() });
-  const recent = await openRecent({ source, row: start.row, capacity: windowRows, state, log });
+  const recent = await openRecent({
+    source,
+    checkpoint: state.checkpoint,
+    row: start.row,
+    capacity: windowRows,
+    state,
+    log,
+  });
 
   freeMemory(); // what reading the files has left
 
   const versions = await openVersions({ dir: paths.versions, damagedDir, log });
   const outbox = await openOutbox({ dir: paths.outbox, damagedDir, log });
-  const running = await restoreDetector(start, { versions, channels, log });
+  const running = await restoreDetector(start, { versions, channels, prepared, log });
   const scoresFile =
     options.scoresFile === undefined ? undefined : openScoresFile(options.scoresFile, start.row);
   let link: Link | undefined;
@@ -107,6 +116,7 @@ async function assembleAgent(
     detector: running,
     recent,
     names,
+    prepared: () => source.prepared?.(),
     save: state.saveCheckpoint,
     spool,
     scoresFile,
@@ -123,6 +133,7 @@ async function assembleAgent(
   const progress = bell(clock);
   const pace = bell(clock);
   let want: Want | undefined = state.want;
+  let problem: string | undefined;
 
   const updates = openUpdates({
     outbox,
@@ -165,6 +176,7 @@ async function assembleAgent(
     publicKey,
     versions,
     channels,
+    prepared,
     openDetector,
     snapshot: recent.snapshot,
     calibrate: trainer.calibrate,
@@ -230,7 +242,10 @@ async function assembleAgent(
     bootSeq,
     agent: agentVersion,
     channels,
-    ...(channelNames === undefined || Buffer.byteLength(channelNames) > namesBytes ? {} : { channelNames }),
+    ...(channelNames === undefined || Buffer.byteLength(channelNames) > CHANNEL_NAMES_BYTES
+      ? {}
+      : { channelNames }),
+    ...(prepared && { channelKinds: prepared.kinds }),
     ...(rateHz === undefined || !(rateHz > 0) ? {} : { rateHz }),
     running: runningVersion(),
     chunkBytes: limits.chunkBytes,
@@ -278,6 +293,9 @@ async function assembleAgent(
       want(wanted, payload) {
         if (want?.task.heartbeatMs !== wanted.task.heartbeatMs) pace.ring();
         want = wanted;
+        if (wanted.problem !== undefined && wanted.problem !== problem)
+          log.error({}, `this device can't take part: ${wanted.problem}`);
+        problem = wanted.problem;
         installer.want(wanted);
         progress.ring();
         state
@@ -381,14 +399,29 @@ const defaultHeldBack = 0.2;
 
 function openSource(
   { source, log, signal, clock = systemClock }: AgentOptions,
-  keepRows: number,
+  { keepRows, checkpoint }: { readonly keepRows: number; readonly checkpoint: Checkpoint | undefined },
 ): Promise<Source> {
   switch (source.kind) {
     case "replay":
-      return openReplay(source, { clock, keepRows, signal });
-    case "stdin":
-      return openStdin(source, { clock, log, signal });
+      return openReplay(source, { clock, keepRows, signal, log });
+    case "stdin": {
+      const resume = (key: string) => (checkpoint?.source === key ? checkpoint.prepared : undefined);
+      return openStdin(source, { clock, log, signal, resume });
+    }
   }
+}
+
+/** Throws BAD_INPUT where the names, by which the fleet compares devices, are too long for a birth. */
+function preparedChannels({ names = [], kinds }: Source): PreparedChannels | undefined {
+  if (kinds === undefined) return undefined;
+  const joined = names.join("\n");
+  const bytes = Buffer.byteLength(joined);
+  if (bytes > CHANNEL_NAMES_BYTES)
+    throw new FleetError(
+      "BAD_INPUT",
+      `the names of the ${names.length} channels take ${bytes} bytes and may take ${CHANNEL_NAMES_BYTES}: give shorter names, or categorical columns fewer words`,
+    );
+  return { names: joined, kinds };
 }
 
 function wantedSha({ version }: Want): string | undefined {

@@ -76,6 +76,12 @@ export const Installed = z.object({
 });
 export type Installed = z.infer<typeof Installed>;
 
+const Prepared = z.object({
+  clock: z.string(),
+  row: z.int().nonnegative(),
+  counters: z.array(z.object({ column: z.string(), value: z.number(), at: z.number() })).readonly(),
+});
+
 /**
  * Where the agent stands between two samples. One file, replaced as a whole: a restart finds version, threshold, hidden state and row of
  * one and the same moment, whenever the process was killed.
@@ -97,6 +103,8 @@ export const Checkpoint = z.object({
   watch: Watch.nullable().catch(null),
   /** Id of the onset of the alarm that is open. */
   onset: z.string().nullable(),
+  /** What counters go on from, where the source can't be read again: models/data/line-preparer.ts `LinePreparerState`. */
+  prepared: Prepared.exactOptional(),
   /** Alerts of rows before `row` that may not be in the spool yet. */
   raised: z.array(Alert),
 });

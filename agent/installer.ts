@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { Calibration, Detector, Recent } from "../models/detectors/detector.ts";
 import type { OpenDetectorOptions } from "../models/detectors/open.ts";
+import type { PreparedChannels } from "../protocol/device-channels.ts";
 import { asFleetError, FleetError } from "../protocol/errors.ts";
 import { type Frame, sameLayout, type VersionHeader } from "../protocol/frame.ts";
 import { limits } from "../protocol/limits.ts";
@@ -18,7 +19,7 @@ import type { Log } from "./log.ts";
 import { type Personalizer, wantsPersonal } from "./personalizer.ts";
 import type { Throttle } from "./throttle.ts";
 import type { CalibrateWork } from "./trainer-messages.ts";
-import type { Pulling, Versions } from "./versions.ts";
+import { checkChannels, type Pulling, type Versions } from "./versions.ts";
 
 /** Brings the device to the version that it should run: check, pull, check, calibrate, swap. The old one scores until the swap. */
 export interface Installer {
@@ -34,6 +35,7 @@ export interface InstallerOptions {
   readonly publicKey: KeyObject;
   readonly versions: Versions;
   readonly channels: number;
+  readonly prepared?: PreparedChannels | undefined;
   readonly openDetector: (options: OpenDetectorOptions) => Promise<Detector>;
   readonly snapshot: () => Recent;
   readonly calibrate: (work: CalibrateWork, signal: AbortSignal) => Promise<Calibration>;
@@ -159,6 +161,7 @@ export function openInstaller(options: InstallerOptions): Installer {
       if (frame === undefined)
         throw new FleetError("CORRUPT", "the version was damaged on the way to the disk");
     }
+    checkChannels(frame, options);
     const { header, weights } = frame;
     const { topology, statistics } = header;
     const detector = await options

@@ -52,6 +52,8 @@ export interface ScoringOptions {
   readonly detector: Detector | undefined;
   readonly recent: RecentData;
   readonly names: readonly string[] | undefined;
+  /** What the counters of the rows to come go on from, as far as rows were read. */
+  readonly prepared?: () => Checkpoint["prepared"];
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
   readonly spool: { add(alert: Alert): Promise<void> };
   readonly scoresFile: ScoresFile | undefined;
@@ -131,6 +133,7 @@ export function openScoring(options: ScoringOptions): Scoring {
   const checkpoint = (): Promise<void> => {
     scoresFile?.flush();
     savedMs = clock.steadyMs();
+    const prepared = options.prepared?.();
     const now: Checkpoint = {
       ...start,
       row,
@@ -141,6 +144,7 @@ export function openScoring(options: ScoringOptions): Scoring {
       watch: active === undefined ? null : watchToText(active.watch.state()),
       onset: onset ?? null,
       raised: [...raised],
+      ...(prepared && { prepared }),
     };
     const saved = saving.then(() => options.save(now));
     saving = saved.catch(() => {}); // the caller sees it; the next one must still be written

@@ -1,3 +1,5 @@
+import type { LinePreparerState } from "../models/data/line-preparer.ts";
+import { sha256 } from "../protocol/hash.ts";
 import type { RecentData } from "./recent-data.ts";
 
 /** Rows that came together. */
@@ -15,6 +17,10 @@ export interface Source {
   readonly key: string;
   readonly channels: number;
   readonly names?: readonly string[] | undefined;
+  /** A letter a channel (protocol/device-channels.ts), where columns of several kinds are prepared. */
+  readonly kinds?: string | undefined;
+  /** What counters go on from after the last batch, for a source that can't be read again. */
+  prepared?(): LinePreparerState | undefined;
   readonly rateHz?: number | undefined;
   /** The rows' times are those of the device: rows per second can be measured by them. */
   readonly timed: boolean;
@@ -33,4 +39,14 @@ export interface BatchOptions {
   /** Time of row 0 where the data have no time of their own. */
   readonly startedMs: number;
   readonly signal: AbortSignal;
+}
+
+/** Rows that are prepared in another way are other data. */
+export function sourceKey(
+  name: string,
+  { names, kinds }: { readonly names?: readonly string[]; readonly kinds?: string | undefined } = {},
+): string {
+  if (kinds === undefined) return name;
+  const hash = sha256(Buffer.from([kinds, ...(names ?? [])].join("\n")));
+  return `${name}#${hash.slice(0, 8)}`;
 }

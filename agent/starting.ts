@@ -1,5 +1,6 @@
 import type { Detector } from "../models/detectors/detector.ts";
 import { openDetector } from "../models/detectors/open.ts";
+import type { DeviceChannels } from "../protocol/device-channels.ts";
 import { asFleetError, FleetError } from "../protocol/errors.ts";
 import { sameLayout } from "../protocol/frame.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -7,7 +8,7 @@ import type { Log } from "./log.ts";
 import { type RecentData, ringData } from "./recent-data.ts";
 import type { Source } from "./source.ts";
 import type { StateFolder } from "./state.ts";
-import type { Versions } from "./versions.ts";
+import { checkChannels, type Versions } from "./versions.ts";
 
 /** Where an agent begins: where its checkpoint says, or at row 0 where there is none or it was made for other data. */
 export function startingPoint(
@@ -32,16 +33,19 @@ export function startingPoint(
 
 /** The window with what came before the first row to be read: from the state folder where the source can't be read again, else from the source. */
 export async function openRecent(options: {
-  readonly source: Pick<Source, "before" | "channels" | "seekable">;
+  readonly source: Pick<Source, "key" | "before" | "channels" | "seekable">;
+  readonly checkpoint: Pick<Checkpoint, "source"> | undefined;
   readonly row: number;
   readonly capacity: number;
   readonly state: Pick<StateFolder, "readRecent">;
   readonly log: Log;
 }): Promise<RecentData> {
-  const { source, row, capacity, state, log } = options;
+  const { source, checkpoint, row, capacity, state, log } = options;
   const { channels } = source;
   const kept = source.seekable ? undefined : await state.readRecent();
-  if (kept?.channels === channels) {
+  // Rows that were prepared in another way mean something else.
+  const same = checkpoint === undefined || checkpoint.source === source.key;
+  if (kept?.channels === channels && same) {
     const recent = ringData({ channels, capacity });
     recent.fill(kept.values);
     return recent;
@@ -49,7 +53,9 @@ export async function openRecent(options: {
   if (kept !== undefined)
     log.warn(
       { before: kept.channels, now: channels },
-      "the recent data on disk have another number of channels; the agent starts without them",
+      same
+        ? "the recent data on disk have another number of channels; the agent starts without them"
+        : "the recent data on disk are of another source or other kinds of columns; the agent starts without them",
     );
   return source.before(row, capacity);
 }
@@ -57,7 +63,7 @@ export async function openRecent(options: {
 /** The detector that scored before the restart. Undefined where there was none, or where it can't be had again: then it is fetched anew. */
 export async function restoreDetector(
   { installed }: Checkpoint,
-  options: { readonly versions: Versions; readonly channels: number; readonly log: Log },
+  options: DeviceChannels & { readonly versions: Versions; readonly log: Log },
 ): Promise<Detector | undefined> {
   if (installed === null) return undefined;
   const { versions, channels, log } = options;
@@ -66,6 +72,7 @@ export async function restoreDetector(
   try {
     const frame = await versions.read(sha256);
     if (frame === undefined) throw new FleetError("NOT_FOUND", "its file is not there");
+    checkChannels(frame, options);
     const { topology, statistics, layout } = frame.header;
     detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 });
     if (!sameLayout(detector.layout, layout))

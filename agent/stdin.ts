@@ -1,17 +1,23 @@
 import type { Readable } from "node:stream";
+import type { Clock as CounterClock, LinePreparerState } from "../models/data/line-preparer.ts";
 import { readSeries } from "../models/data/read.ts";
-import { formOf, type LineForm, parseSample, type Sample } from "../models/data/sample-line.ts";
+import { formOf, lineHead, type Sample } from "../models/data/sample-line.ts";
+import { deviceSchema, type Kinds, type Schema } from "../models/data/schema.ts";
+import type { Series } from "../models/data/series.ts";
 import { FleetError } from "../protocol/errors.ts";
 import type { Clock } from "./clock.ts";
+import { columnLog } from "./column-log.ts";
 import { freeMemory } from "./free-memory.ts";
 import { type Line, lineReader } from "./line-reader.ts";
 import type { Log } from "./log.ts";
 import { ringData } from "./recent-data.ts";
 import type { Batch, Source } from "./source.ts";
+import { plainForm, preparedForm, type StdinForm } from "./stdin-form.ts";
 
 /**
  * JSON lines: an array of numbers or null, or an object of them by channel (then with an optional time "t"). The first good line fixes the
  * channels and their order, unless `channels` or the history names them. Any other line is counted, logged with its number, and left out.
+ * With `kinds`, values may be words too, and what the lines or the history name are the columns that channels are made of.
  */
 export interface StdinOptions {
   readonly kind: "stdin";
@@ -19,6 +25,10 @@ export interface StdinOptions {
   readonly channels?: readonly string[] | undefined;
   /** A file of data recorded before, with the same channels: fills the window at once and is not scored. */
   readonly history?: string | undefined;
+  /** What columns are where they are no gauges. */
+  readonly kinds?: Kinds | undefined;
+  /** Rows per second of lines and a history without times. */
+  readonly rateHz?: number | undefined;
 }
 
 /** 512 channels of 25 characters, with names as long again. */
@@ -26,19 +36,25 @@ const maxLineBytes = 64 * 1024;
 /** Bad lines that are logged one by one; after them, every thousandth. */
 const loggedLines = 20;
 
+export interface OpenStdin {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal?: AbortSignal | undefined;
+  /** The state of counters in the checkpoint of the source with this key. */
+  readonly resume?: ((key: string) => LinePreparerState | undefined) | undefined;
+}
+
 /**
  * Waits for the first good line where the channels are not named. Throws BAD_INPUT where the input ends before it, and for a history that
  * can't be read or has other channels.
  */
 export async function openStdin(
-  { input, channels, history }: StdinOptions,
-  {
-    clock,
-    log,
-    signal,
-  }: { readonly clock: Clock; readonly log: Log; readonly signal?: AbortSignal | undefined },
+  options: StdinOptions,
+  { clock, log, signal, resume = () => undefined }: OpenStdin,
 ): Promise<Source> {
-  let past = history === undefined ? undefined : await readHistory(history, { channels, signal });
+  const { input, channels, kinds, rateHz } = options;
+  let past =
+    options.history === undefined ? undefined : await readHistory(options.history, options, { log, signal });
   const lines = readLines(input, signal);
   let bad = 0;
   const refuse = (number: number, reason: string) => {
@@ -61,11 +77,35 @@ export async function openStdin(
     }
   };
 
-  let form: LineForm | undefined;
+  let form: StdinForm | undefined;
   let waiting: Sample[] = [];
   // With named channels either kind of line will do; the named ones are looked up in objects.
-  const named = channels ?? past?.names;
-  if (named !== undefined) form = { kind: "object", channels: named.length, names: named };
+  const named = channels ?? past?.series.names;
+  const prepared = (schema: Schema, clock: CounterClock | undefined) =>
+    preparedForm(schema, { clock, rateHz, resume, log });
+  if (past?.schema !== undefined)
+    // With a rate, all are rates per second, whether these lines have times or not.
+    form = prepared(
+      past.schema,
+      rateHz === undefined ? clockOf(past.series.timestampsMs !== undefined) : undefined,
+    );
+  else if (kinds === undefined && named !== undefined)
+    form = plainForm({ kind: "object", channels: named.length, names: named });
+  const firstForm = (line: Line): StdinForm | undefined => {
+    if (kinds === undefined) {
+      const found = read(line, formOf);
+      return found && plainForm(found);
+    }
+    const head = read(line, lineHead);
+    if (head === undefined) return undefined;
+    const columns = channels ?? head.names;
+    if (columns === undefined)
+      throw new FleetError(
+        "BAD_INPUT",
+        "the input has arrays, which have no names, and kinds go by names: give an object a line, or a --history whose first line names the columns",
+      );
+    return prepared(deviceSchema(columns, kinds, "the input's first line"), clockOf(head.timed));
+  };
   while (form === undefined) {
     const next = await lines.next();
     if (next.done)
@@ -74,26 +114,28 @@ export async function openStdin(
         "the input ended before its first sample; give JSON lines, one sample a line",
       );
     for (const line of next.value) {
-      form ??= read(line, formOf);
-      if (form === undefined) continue;
+      form ??= firstForm(line);
       const known = form;
-      const sample = read(line, (text) => parseSample(text, known));
+      const sample = known && read(line, (text) => known.parse(text));
       if (sample !== undefined) waiting.push(sample);
     }
   }
   const known = form;
+  const pastRateHz = past?.series.rateHz;
 
   return {
-    key: "stdin",
+    key: known.key,
     channels: known.channels,
     names: known.names,
-    rateHz: past?.rateHz,
+    kinds: known.kinds,
+    ...(known.prepared && { prepared: known.prepared }),
+    rateHz: rateHz ?? pastRateHz,
     timed: true,
     seekable: false,
     hold: false,
     before(_row, capacity) {
       const recent = ringData({ channels: known.channels, capacity });
-      if (past !== undefined) recent.fill(past.values);
+      if (past !== undefined) recent.fill(past.series.values);
       past = undefined; // copied: a device need not hold it twice
       freeMemory();
       return recent;
@@ -106,7 +148,7 @@ export async function openStdin(
         waiting = [];
         for await (const group of { [Symbol.asyncIterator]: () => lines }) {
           if (stop.aborted) return;
-          const samples = group.flatMap((line) => read(line, (text) => parseSample(text, known)) ?? []);
+          const samples = group.flatMap((line) => read(line, (text) => known.parse(text)) ?? []);
           if (samples.length > 0) yield batchOf(samples, known.channels, clock.wallMs());
         }
       } catch (cause) {
@@ -118,25 +160,33 @@ export async function openStdin(
   };
 }
 
+function clockOf(timed: boolean): CounterClock {
+  return timed ? "times" : "rows";
+}
+
+/** The history, prepared where columns have kinds. */
 async function readHistory(
   file: string,
-  {
-    channels,
-    signal,
-  }: { readonly channels: readonly string[] | undefined; readonly signal?: AbortSignal | undefined },
-): Promise<{
-  readonly names: readonly string[];
-  readonly values: Float32Array;
-  readonly rateHz: number | undefined;
-}> {
-  const { names, values, rateHz } = await readSeries(file, { signal });
+  { channels, kinds, rateHz }: StdinOptions,
+  { log, signal }: Pick<OpenStdin, "log" | "signal">,
+): Promise<{ readonly series: Series; readonly schema?: Schema | undefined }> {
+  const past: { readonly series: Series; readonly schema?: Schema | undefined } =
+    kinds === undefined
+      ? { series: await readSeries(file, { rateHz, signal }), schema: undefined }
+      : await (await import("../models/data/prepared-file.ts")).readPrepared(file, {
+          kinds,
+          rateHz,
+          signal,
+          onProblem: columnLog(log, file),
+        });
+  const names = past.schema?.columns.map(({ name }) => name) ?? past.series.names;
   if (channels !== undefined && channels.join("\n") !== names.join("\n")) {
     throw new FleetError(
       "BAD_INPUT",
       `${file} has the channels ${names.join(", ")}, not ${channels.join(", ")}: give the history of this device`,
     );
   }
-  return { names, values, rateHz };
+  return past;
 }
 
 async function* readLines(input: Readable, signal: AbortSignal | undefined): AsyncGenerator<Line[]> {

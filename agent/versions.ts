@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { type DeviceChannels, unlikeChannels } from "../protocol/device-channels.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { decodeFrame, type Frame, type VersionHeader } from "../protocol/frame.ts";
 import { sha256 } from "../protocol/hash.ts";
@@ -122,4 +123,14 @@ function takeWhole(assembly: Assembly, bytes: Uint8Array): void {
       if (!(error instanceof FleetError)) throw error; // BAD_HASH: not there yet, or cut off
     }
   }
+}
+
+/** Throws BAD_SHAPE where a version is for rows that are prepared in another way. */
+export function checkChannels(
+  { header }: Frame<VersionHeader>,
+  { channels, prepared }: DeviceChannels,
+): void {
+  const made = { channels, prepared: header.prepared };
+  const problem = unlikeChannels({ channels, prepared }, made, { own: "the device", other: "the version" });
+  if (problem !== undefined) throw new FleetError("BAD_SHAPE", problem);
 }

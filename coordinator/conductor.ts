@@ -74,7 +74,19 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
   };
 
   const messenger = createMessenger(task, options.send);
-  const preparation = await openPreparation({ task, journal, registry, fleet, messenger, log, now });
+  const preparation = await openPreparation({
+    task,
+    journal,
+    registry,
+    fleet,
+    messenger,
+    log,
+    now,
+    barred(device) {
+      sendWant(device);
+      onChange({ kind: "device", device });
+    },
+  });
 
   const phase = (): TaskView["phase"] => {
     if (registry.latest() === undefined) return preparation.gathering ? "statistics" : "waiting";
@@ -87,7 +99,12 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     for (const { device } of fleet.views()) sendWant(device);
     onChange({ kind: "version" });
   };
-  const sendWant = (device: string) => messenger.want(device, registry.latest()?.signed ?? null, phase());
+  const sendWant = (device: string) =>
+    messenger.want(device, {
+      version: registry.latest()?.signed ?? null,
+      phase: phase(),
+      problem: fleet.view(device)?.problem,
+    });
   const runner = await openRoundRunner({ ...options, messenger, published: tellAll });
   const invite = (device: string) => {
     const { present } = runner;
@@ -214,8 +231,8 @@ export async function openConductor(options: ConductorOptions): Promise<Conducto
     resume: () => inOrder(runner.resume),
     born: (device) =>
       inOrder(async () => {
-        sendWant(device);
         preparation.born(device);
+        sendWant(device);
         const { present } = runner;
         if (present !== undefined && unanswered(present).includes(device)) invite(device);
         await advance();

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { blueprintFor } from "../models/detectors/catalog.ts";
 import { openDetector } from "../models/detectors/open.ts";
+import { type DeviceChannels, PreparedChannels, unlikeChannels } from "../protocol/device-channels.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { encodeFrame, type VersionHeader } from "../protocol/frame.ts";
 import { DetectorSpec, pretexts, type TaskSpec } from "../protocol/task.ts";
@@ -10,6 +11,8 @@ import type { Journal } from "./journal.ts";
 const Fixed = z.object({
   detector: DetectorSpec,
   channels: z.number(),
+  /** Where columns of several kinds are prepared. */
+  prepared: PreparedChannels.exactOptional(),
   /** The network may have a head for it. */
   pretext: z.enum(pretexts).optional(),
 });
@@ -36,9 +39,18 @@ export async function loadFixed(journal: Journal, task: TaskSpec): Promise<Fixed
   return fixed;
 }
 
-export async function saveFixed(journal: Journal, task: TaskSpec, channels: number): Promise<Fixed> {
+export async function saveFixed(
+  journal: Journal,
+  task: TaskSpec,
+  { channels, prepared }: DeviceChannels,
+): Promise<Fixed> {
   const pretext = task.pretrain?.objective;
-  const fixed = { detector: task.detector, channels, ...(pretext !== undefined && { pretext }) };
+  const fixed = {
+    detector: task.detector,
+    channels,
+    ...(prepared && { prepared }),
+    ...(pretext !== undefined && { pretext }),
+  };
   await journal.write([{ kind: "put", cell: cell(task.id), value: fixed }]);
   return fixed;
 }
@@ -46,7 +58,7 @@ export async function saveFixed(journal: Journal, task: TaskSpec, channels: numb
 /** Version 1: seeded random weights, and the scaler that the fleet agreed on. The same inputs give the same bytes. */
 export async function makeFirstVersion(
   task: TaskSpec,
-  channels: number,
+  { channels, prepared }: DeviceChannels,
   statistics: Uint8Array | null,
 ): Promise<Uint8Array> {
   const topology = JSON.stringify(await blueprintFor(task.detector, channels, task.pretrain?.objective));
@@ -60,16 +72,20 @@ export async function makeFirstVersion(
   });
   const layout = [...detector.layout].map(({ name, shape }) => ({ name, shape: [...shape] }));
   const frame = encodeFrame<VersionHeader>(
-    { kind: "version", layout, topology, statistics },
+    { kind: "version", layout, topology, statistics, ...(prepared && { prepared }) },
     detector.weights(),
   );
   detector.dispose();
   return frame;
 }
 
-/** The channels that most of these devices have: the others can't take part and are told so. */
-export function commonChannels(channels: readonly number[]): number {
-  const votes = new Map<number, number>();
-  for (const n of channels) votes.set(n, (votes.get(n) ?? 0) + 1);
-  return [...votes].sort(([a, x], [b, y]) => y - x || a - b)[0]![0];
+/** The channels that most of these devices have: the others can't take part and are told so. Where as many have others, the fewest. */
+export function commonChannels(births: readonly DeviceChannels[]): DeviceChannels {
+  const votes: { readonly of: DeviceChannels; count: number }[] = [];
+  for (const one of births) {
+    const same = votes.find(({ of }) => unlikeChannels(one, of) === undefined);
+    if (same === undefined) votes.push({ of: one, count: 1 });
+    else same.count += 1;
+  }
+  return votes.sort((a, b) => b.count - a.count || a.of.channels - b.of.channels)[0]!.of;
 }

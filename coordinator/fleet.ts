@@ -1,4 +1,5 @@
 import type { DeviceView } from "../protocol/api.ts";
+import { channelsOfBirth, type DeviceChannels, unlikeChannels } from "../protocol/device-channels.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import type { Birth, Death, Heartbeat, Running } from "../protocol/messages.ts";
 
@@ -17,10 +18,12 @@ export interface Fleet {
   installed(device: string, running: Running): void;
   alerted(device: string): void;
   refused(device: string, code: ErrorCode | "INTERNAL"): void;
+  /** Why the device can't take part, or undefined where it can. */
+  barred(device: string, problem: string | undefined): void;
   view(device: string): DeviceView | undefined;
   views(): readonly DeviceView[];
-  /** Devices that are online with this many channels. */
-  online(channels?: number): readonly string[];
+  /** Devices that are online with these channels. */
+  online(channels?: DeviceChannels): readonly string[];
 }
 
 type Device = { -readonly [K in keyof DeviceView]: DeviceView[K] };
@@ -92,13 +95,23 @@ export function createFleet(): Fleet {
         known.refused = { ...known.refused, [code]: (known.refused[code] ?? 0) + 1 };
       });
     },
+    barred(device, problem) {
+      change(device, (known) => {
+        if (problem === undefined) delete known.problem;
+        else known.problem = problem;
+      });
+    },
     view: (device) => devices.get(device),
     views: () => [...devices.values()].sort((a, b) => (a.device < b.device ? -1 : 1)),
     online: (channels) =>
       [...devices.values()]
-        .filter(({ online, birth }) => online && (channels === undefined || birth?.channels === channels))
+        .filter(({ online, birth }) => online && (channels === undefined || hasChannels(birth, channels)))
         .map(({ device }) => device),
   };
+}
+
+function hasChannels(birth: DeviceView["birth"], channels: DeviceChannels): boolean {
+  return birth !== null && unlikeChannels(channelsOfBirth(birth), channels) === undefined;
 }
 
 function driftOf(device: Device | undefined): NonNullable<Heartbeat["drift"]>["state"] {

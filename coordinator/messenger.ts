@@ -15,7 +15,15 @@ export type Send = (topic: string, payload: Uint8Array, options: { readonly reta
 
 /** Everything that a task says to its devices. */
 export interface Messenger {
-  want(device: string, version: SignedManifest | null, phase: TaskView["phase"]): void;
+  /** problem: why the device can't take part. */
+  want(
+    device: string,
+    wanted: {
+      readonly version: SignedManifest | null;
+      readonly phase: TaskView["phase"];
+      readonly problem?: string | undefined;
+    },
+  ): void;
   invite(device: string, plan: Plan, nowMs: number): void;
   cancel(device: string, plan: Plan, message: string): void;
   /** fleet: then it is for a quantile sketch in their frame. */
@@ -37,13 +45,14 @@ export function createMessenger(task: TaskSpec, send: Send): Messenger {
     send(topics.down(device, "cmd"), encode(message), { retain: false });
 
   return {
-    want(device, version, phase) {
+    want(device, { version, phase, problem }) {
       const want: Want = {
         kind: "want",
         device,
         task,
         version,
         phase: phase === "serving" ? "serving" : "training",
+        ...(problem !== undefined && { problem: problem.slice(0, maxText) }),
       };
       send(topics.down(device, "want"), encode(want), { retain: true });
     },

@@ -1,6 +1,7 @@
 import { checkSketchedChannels } from "../models/data/fleet-quantiles.ts";
 import { blueprintFor, checkFleetSpec, kindOf } from "../models/detectors/catalog.ts";
 import { checkLearning } from "../models/detectors/check-learning.ts";
+import { channelsOfBirth, type DeviceChannels, unlikeChannels } from "../protocol/device-channels.ts";
 import type { Statistics } from "../protocol/messages.ts";
 import type { TaskSpec } from "../protocol/task.ts";
 import { commonChannels, loadFixed, makeFirstVersion, saveFixed } from "./first-version.ts";
@@ -19,13 +20,15 @@ export interface PreparationOptions {
   readonly messenger: Messenger;
   readonly log: Log;
   readonly now: () => number;
+  /** Called where a device that is there has begun or ceased to be one that can't take part; the fleet's view of it says why. */
+  readonly barred: (device: string) => void;
 }
 
 /** Before round one: enough devices, the channels that they share, where scaling is federated their statistics, then version 1. */
 export interface Preparation {
   readonly gathering: boolean;
   /** The task's channels, once they are known. */
-  readonly channels: number | undefined;
+  readonly channels: DeviceChannels | undefined;
   /** Does what can be done now. True when version 1 has just been made. */
   advance(): Promise<boolean>;
   /** The device has come online: what it has missed is said again, and whether its channels fit. */
@@ -45,14 +48,24 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
   let fixed = await loadFixed(journal, task);
   let gathering: Gathering | undefined;
 
-  const refuseOthers = (device: string) => {
-    const channels = fleet.view(device)?.birth?.channels;
-    if (fixed === undefined || channels === undefined || channels === fixed.channels) return;
+  /** Until the task has channels, those that most devices had when too few of them had the same. */
+  let expected: DeviceChannels | undefined;
+
+  /** Looks whether the device can take part; true where that has changed. */
+  const judge = (device: string): boolean => {
+    const view = fleet.view(device);
+    const channels = fixed ?? expected;
+    if (channels === undefined || !view?.birth) return false;
+    const problem = unlikeChannels(channelsOfBirth(view.birth), channels);
+    if (problem === view.problem) return false;
+    fleet.barred(device, problem);
+    if (problem === undefined) return true;
     fleet.refused(device, "BAD_SHAPE");
-    log.warn(
-      { device, channels, expected: fixed.channels },
-      "the device has other channels than the task and can't take part",
-    );
+    log.warn({ device }, `the device can't take part: ${problem}`);
+    return true;
+  };
+  const judgeAll = () => {
+    for (const device of fleet.online()) if (judge(device)) options.barred(device);
   };
 
   const ask = (devices: readonly string[], fleet?: Uint8Array) => {
@@ -75,16 +88,22 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
     }
     const births = fleet
       .views()
-      .flatMap(({ online, birth }) => (online && birth !== null ? [birth.channels] : []));
+      .flatMap(({ online, birth }) => (online && birth !== null ? [channelsOfBirth(birth)] : []));
     if (births.length < task.minDevices) return false;
-    const channels = fixed?.channels ?? commonChannels(births);
-    const ready = fleet.online(channels);
-    if (ready.length < task.minDevices) return false;
+    const common = fixed ?? commonChannels(births);
+    const ready = fleet.online(common);
+    if (ready.length < task.minDevices) {
+      // Enough devices, but unlike ones: without a word they would wait for ever.
+      expected = common;
+      judgeAll();
+      return false;
+    }
+    const { channels } = common;
     // Before the task is bound to it: a detector that can't take these channels must not stay with the task.
     await blueprintFor(task.detector, channels, task.pretrain?.objective);
     if (task.detector.scaling === "quantile") checkSketchedChannels(channels);
-    fixed = await saveFixed(journal, task, channels);
-    for (const device of fleet.online()) refuseOthers(device);
+    fixed = await saveFixed(journal, task, common);
+    judgeAll();
     if (task.detector.scaling === "local") return true;
     ask(ready);
     return false;
@@ -95,19 +114,20 @@ export async function openPreparation(options: PreparationOptions): Promise<Prep
       return gathering !== undefined;
     },
     get channels() {
-      return fixed?.channels;
+      return fixed;
     },
     async advance() {
       if (registry.latest() !== undefined || !(await isReady())) return false;
       const statistics = gathering === undefined ? null : mergeAnswers(gathering);
-      const first = await makeFirstVersion(task, fixed!.channels, statistics);
+      const first = await makeFirstVersion(task, fixed!, statistics);
       await registry.publish(first, { base: null, round: 0 });
       gathering = undefined;
       return true;
     },
     born(device) {
-      refuseOthers(device);
-      if (gathering?.asked.includes(device))
+      fleet.barred(device, undefined); // counted anew at every birth
+      judge(device);
+      if (gathering?.asked.includes(device) && fleet.view(device)?.problem === undefined)
         messenger.askStatistics(device, gathering.nonce, gathering.fleet);
     },
     answer(device, statistics) {

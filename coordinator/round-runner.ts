@@ -143,9 +143,9 @@ export async function openRoundRunner(options: RoundRunnerOptions): Promise<Roun
   const aggregate = async (present: Round): Promise<void> => {
     const startedMs = performance.now();
     const { header, weights } = await baseFrame();
-    const { layout, topology, statistics } = header;
+    const { layout, topology, statistics, prepared } = header;
     const frame = encodeFrame<VersionHeader>(
-      { kind: "version", layout, topology, statistics },
+      { kind: "version", layout, topology, statistics, ...(prepared && { prepared }) },
       average!.apply(weights),
     );
     const version = await registry.publish(frame, { base: present.base.sha256, round: present.number });

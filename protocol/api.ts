@@ -16,6 +16,8 @@ export const DeviceView = z.object({
   alerts: z.int(),
   /** Messages and updates of this device that were refused, by code. */
   refused: z.record(z.string(), z.int()),
+  /** Why the device can't take part, where it can't. */
+  problem: z.string().exactOptional(),
 });
 export type DeviceView = z.infer<typeof DeviceView>;
 

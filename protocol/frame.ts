@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { bin, decode, encode } from "./codec.ts";
+import { PreparedChannels } from "./device-channels.ts";
 import { FleetError } from "./errors.ts";
 import { sha256 } from "./hash.ts";
 import { Sha256 } from "./ids.ts";
@@ -53,6 +54,8 @@ export const FrameHeader = z.discriminatedUnion("kind", [
     topology: z.string().max(256 * 1024),
     /** Channel statistics (models/data/scaling) merged over the fleet, or null: each device scales by its own. */
     statistics: bin(limits.statisticsBytes).nullable(),
+    /** The channels of the rows that it was made for, where they are prepared from columns of several kinds. */
+    prepared: PreparedChannels.exactOptional(),
   }),
 ]);
 export type FrameHeader = z.infer<typeof FrameHeader>;

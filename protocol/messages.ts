@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { bin } from "./codec.ts";
+import { ChannelKinds, ChannelNames } from "./device-channels.ts";
 import { DeviceId, Sha256, TaskId, TransferId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { SignedManifest } from "./manifest.ts";
@@ -29,7 +30,9 @@ export const Birth = z.object({
   agent: text(32),
   channels: z.int().positive().max(limits.channels),
   /** Channel names, joined by line feeds: a list of 512 would be over the limit of array entries. */
-  channelNames: text(8 * 1024).optional(),
+  channelNames: ChannelNames.optional(),
+  /** A letter a channel, where columns of several kinds are prepared; then the names are there, too. */
+  channelKinds: ChannelKinds.exactOptional(),
   /** Rows per second of the source, where it is known. */
   rateHz: z.number().positive().optional(),
   running: Running.nullable(),
@@ -282,6 +285,8 @@ export const Want = z.object({
   version: SignedManifest.nullable(),
   /** `serving` once the task's scheduled rounds are over. */
   phase: z.enum(["training", "serving"]),
+  /** Why the device can't take part, for its log. */
+  problem: text(512).exactOptional(),
 });
 export type Want = z.infer<typeof Want>;
 

@@ -42,6 +42,6 @@ export async function writeStation(
 
 /** Version 1 of the task. */
 export async function firstVersion(): Promise<Frame<VersionHeader>> {
-  const frame = decodeFrame(await makeFirstVersion(roundTask(1, 1), channels, null));
+  const frame = decodeFrame(await makeFirstVersion(roundTask(1, 1), { channels }, null));
   return frame as Frame<VersionHeader>;
 }

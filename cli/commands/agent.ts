@@ -4,6 +4,7 @@ import type { TrainerScript } from "../../agent/index.ts";
 import { FleetError } from "../../protocol/errors.ts";
 import { parseJoin } from "../../protocol/join.ts";
 import { command } from "../command.ts";
+import { kindsFlag, readKinds } from "../config/kinds-file.ts";
 import { jsonLog } from "../log.ts";
 import {
   exitWithParent,
@@ -23,6 +24,7 @@ const Options = z.strictObject({
   state: stateDir,
   source: file,
   history: file.optional(),
+  kinds: file.optional(),
   speed: z.number().nonnegative().default(1),
   hold: z.boolean().default(false),
   rateHz: z.number().positive().optional(),
@@ -61,6 +63,7 @@ export function agentCommand(trainerScript?: TrainerScript) {
         flag: "--history <file>",
         description: "past normal data to train on from the start",
       },
+      kindsFlag,
       {
         path: "speed",
         flag: "--speed <n>",
@@ -105,6 +108,11 @@ export function agentCommand(trainerScript?: TrainerScript) {
       },
       {
         command:
+          "read-switch | starling agent --join-file sw-1.join --state ./sw-1 --source - --kinds kinds.yaml",
+        what: "objects with counters and words, prepared by the fleet's kinds.yaml",
+      },
+      {
+        command:
           "starling agent --join-file m1.join --state ./m1 --history m1_train.npy.gz --source m1_test.npy.gz --speed 0 --hold --exit-at-end",
         what: "train on one file, then score another as fast as it goes",
       },
@@ -118,18 +126,19 @@ export function agentCommand(trainerScript?: TrainerScript) {
       const { runUntilStopped } = await import("../lifecycle.ts");
       const log = jsonLog((line) => terminal.stderr.write(line), options.logLevel);
       const { history, rateHz, windowRows, bandwidth, scores, keepalive } = options;
+      const kinds = options.kinds === undefined ? undefined : await readKinds(options.kinds);
+      const recorded = { history, rateHz, kinds };
       const agent = await startAgent({
         join,
         stateDir: options.state,
         source: live
-          ? { kind: "stdin", input: process.stdin, ...(history !== undefined && { history }) }
+          ? { kind: "stdin", input: process.stdin, ...recorded }
           : {
               kind: "replay",
               file: options.source,
               speed: options.speed,
               hold: options.hold,
-              ...(history !== undefined && { history }),
-              ...(rateHz !== undefined && { rateHz }),
+              ...recorded,
             },
         log,
         ...(windowRows !== undefined && { windowRows }),

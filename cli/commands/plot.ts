@@ -37,6 +37,8 @@ export const plotCommand = command({
     },
     { path: "labels", flag: "--labels <file>", description: "a label of 0 or 1 for each row, to be shaded" },
     modelFlags.ignore,
+    modelFlags.kinds,
+    modelFlags.rateHz,
   ],
   examples: [
     { command: "starling plot today.csv -o today.html", what: "the channels alone" },
@@ -51,17 +53,22 @@ export const plotCommand = command({
       throw new FleetError("BAD_INPUT", "give --model or --scores, not both");
     if (model === undefined && files.calibrate !== undefined)
       throw new FleetError("BAD_INPUT", "--calibrate needs a --model to calibrate");
+    const loaded =
+      model === undefined ? undefined : await (await import("../score/model.ts")).loadModel(model, task);
     const { htmlText } = await import("../report/page.ts");
     const { seriesPage } = await import("../report/series-page.ts");
-    const { series, normal } = await readInputs(files);
+    const inputs = await readInputs(files, {
+      model: loaded,
+      warn: (text) => terminal.stderr.write(`${text}\n`),
+    });
+    const { series } = inputs;
     const labels = labelFile === undefined ? undefined : await readLabels(labelFile, { rows: series.rows });
     let score: SeriesScore | undefined;
     let below = "";
-    if (model !== undefined) {
-      const { loadModel } = await import("../score/model.ts");
+    if (loaded !== undefined) {
       const { scoreSeries } = await import("../score/score-series.ts");
       const { alarmViews } = await import("../score/write-scores.ts");
-      const scored = await scoreSeries(await loadModel(model, task), series, normal);
+      const scored = await scoreSeries(loaded, inputs);
       score = { ...scored, alarms: scored.alarms.flatMap(({ from, to }) => [from, to]) };
       below = alarmsHtml(alarmViews(scored, series), htmlText);
     } else if (scores !== undefined) score = await readScores(scores, series.rows);

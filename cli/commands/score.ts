@@ -25,6 +25,8 @@ export const scoreCommand = command({
     modelFlags.model,
     modelFlags.calibrate,
     modelFlags.ignore,
+    modelFlags.kinds,
+    modelFlags.rateHz,
     {
       path: "out",
       flag: "--out, -o <file>",
@@ -55,8 +57,9 @@ export const scoreCommand = command({
     const { scoreSeries } = await import("../score/score-series.ts");
     const { alarmViews, writeScores } = await import("../score/write-scores.ts");
     const model = await loadModel(path, task);
-    const { series, normal } = await readInputs(files);
-    const scored = await scoreSeries(model, series, normal);
+    const inputs = await readInputs(files, { model, warn: (text) => terminal.stderr.write(`${text}\n`) });
+    const { series } = inputs;
+    const scored = await scoreSeries(model, inputs);
     if (out !== undefined) await writeScores(scored, series, { out, format, stdout: terminal.stdout });
     const alarms = alarmViews(scored, series);
     const { detector, threshold } = scored;

@@ -150,7 +150,11 @@ export function fleetNotes(fleet: readonly DeviceView[]): readonly string[] {
       ({ channel, name = channel, what }) => `${device}: channel ${name} ${what}`,
     ),
   );
-  return said.length + odd.length === 0 ? [] : ["", ...said, ...odd];
+  const barred = fleet.flatMap(({ device, problem }) =>
+    problem === undefined ? [] : [`${device} can't take part: ${printable(problem)}`],
+  );
+  const all = [...barred, ...said, ...odd];
+  return all.length === 0 ? [] : ["", ...all];
 }
 
 export function roundsTable(rounds: readonly RoundView[]): string {

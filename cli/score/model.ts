@@ -5,6 +5,7 @@ import { detectorNames } from "../../models/detectors/catalog.ts";
 import type { Calibration } from "../../models/detectors/detector.ts";
 import { decodeDetector } from "../../models/detectors/detector-file.ts";
 import { specsOf } from "../../models/detectors/detector-settings.ts";
+import type { PreparedChannels } from "../../protocol/device-channels.ts";
 import { asFleetError, FleetError } from "../../protocol/errors.ts";
 import { decodeFrame, type Layout } from "../../protocol/frame.ts";
 import { sha256 } from "../../protocol/hash.ts";
@@ -17,6 +18,8 @@ export interface Model {
   readonly topology: string;
   readonly statistics: Uint8Array | null;
   readonly layout: Layout;
+  /** What the rows that a version is for are made of; null where nobody knows, in a detector's own file. */
+  readonly prepared: PreparedChannels | undefined | null;
   readonly weights: Float32Array;
   /** Where an agent has learned what is normal on its device. */
   readonly calibration: Calibration | undefined;
@@ -67,7 +70,16 @@ function savedModel(path: string, bytes: Uint8Array): Model {
   try {
     const { name, settings, calibration, topology, layout, weights } = decodeDetector(bytes);
     const { spec } = specsOf(name, settings);
-    return { spec, alarm: settings.alarm, calibration, topology, layout, weights, statistics: null };
+    return {
+      spec,
+      alarm: settings.alarm,
+      calibration,
+      topology,
+      layout,
+      weights,
+      statistics: null,
+      prepared: null,
+    };
   } catch (cause) {
     throw bad(path, asFleetError(cause, "BAD_INPUT").message, cause);
   }
@@ -88,14 +100,14 @@ async function installedIn(folder: string): Promise<Installed | null | undefined
 function versionOf(
   path: string,
   bytes: Uint8Array,
-): Pick<Model, "topology" | "statistics" | "layout" | "weights"> {
+): Pick<Model, "topology" | "statistics" | "layout" | "weights" | "prepared"> {
   try {
     // Decoded from bytes of its own: floats must lie at multiples of four.
     const { header, weights } = decodeFrame(new Uint8Array(bytes));
     if (header.kind !== "version")
       throw new FleetError("BAD_INPUT", "this is a device's update and no version");
-    const { topology, statistics, layout } = header;
-    return { topology, statistics, layout, weights };
+    const { topology, statistics, layout, prepared } = header;
+    return { topology, statistics, layout, weights, prepared };
   } catch (cause) {
     throw bad(path, asFleetError(cause, "BAD_INPUT").message, cause);
   }

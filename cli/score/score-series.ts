@@ -3,6 +3,11 @@ import { alarmRule } from "../../models/detectors/alarm-rule.ts";
 import { openDetector, warmUpRows } from "../../models/detectors/open.ts";
 import { type AlarmRule, alarmMachine } from "../../models/scoring/events.ts";
 import { type ChannelShare, topChannels } from "../../models/scoring/top-channels.ts";
+import {
+  type DeviceChannels,
+  type PreparedChannels,
+  unlikeChannels,
+} from "../../protocol/device-channels.ts";
 import { asFleetError, FleetError } from "../../protocol/errors.ts";
 import { sameLayout } from "../../protocol/frame.ts";
 import type { Model } from "./model.ts";
@@ -35,11 +40,21 @@ export interface AlarmFound {
   readonly channels: readonly ChannelShare[];
 }
 
+export interface ScoringInputs {
+  readonly series: Series;
+  readonly normal?: Series | undefined;
+  /** What the channels are made of. */
+  readonly prepared?: PreparedChannels | undefined;
+}
+
 /**
  * Scores a series as an agent would. With `normal` (the device's normal rows, of which the latest part is held back) scaler, threshold and tail are
  * learned from it, and the stream comes from its end. Throws BAD_INPUT without either that or a calibration in the model.
  */
-export async function scoreSeries(model: Model, series: Series, normal?: Series): Promise<ScoredSeries> {
+export async function scoreSeries(
+  model: Model,
+  { series, normal, prepared }: ScoringInputs,
+): Promise<ScoredSeries> {
   const { spec, alarm, topology, statistics } = model;
   const { channels } = series;
   if (normal && normal.channels !== channels)
@@ -48,6 +63,8 @@ export async function scoreSeries(model: Model, series: Series, normal?: Series)
       `the file has ${channels} channels and the one to calibrate by ${normal.channels}; give both the same`,
     );
   const known = model.calibration?.scalerMean.length ?? channels;
+  if (model.prepared !== null)
+    checkPrepared({ channels: known, prepared: model.prepared }, { channels, prepared });
   if (known !== channels)
     throw new FleetError("BAD_INPUT", `the file has ${channels} channels, the model is for ${known}`);
   const detector = await openDetector({ spec, topology, statistics, channels, seed: 0, maxBatch: 1 }).catch(
@@ -90,6 +107,12 @@ export async function scoreSeries(model: Model, series: Series, normal?: Series)
   } finally {
     detector.dispose();
   }
+}
+
+function checkPrepared(model: DeviceChannels, file: DeviceChannels): void {
+  if (model.prepared === undefined && file.prepared === undefined) return;
+  const problem = unlikeChannels(file, model, { own: "the file", other: "the model" });
+  if (problem !== undefined) throw new FleetError("BAD_INPUT", problem);
 }
 
 /** The alarms that an agent would raise, with what made them. */

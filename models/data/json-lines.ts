@@ -2,12 +2,15 @@ import { TextDecoder } from "node:util";
 import { FleetError } from "../../protocol/errors.ts";
 import { DEFAULT_MAX_BYTES, fileChunks, type ReadLimits, tooLarge } from "./bytes.ts";
 import { FloatColumn } from "./float-column.ts";
-import { formOf, type LineForm, parseSample } from "./sample-line.ts";
+import type { LinePreparer } from "./line-preparer.ts";
+import { formOf, type LineForm, lineHead, parseSample, type Sample } from "./sample-line.ts";
 import { channelNames, rateOf, type Series } from "./series.ts";
 
 export interface JsonLinesOptions extends ReadLimits {
   /** Rows per second; without it, it comes from the times. */
   readonly rateHz?: number | undefined;
+  /** Called once, with the names of the first line: what prepares the lines, where columns are of several kinds. */
+  readonly prepare?: ((columns: readonly string[] | undefined) => LinePreparer) | undefined;
 }
 
 /** A line beyond this is no sample: a JSON file without line ends, or no text at all. */
@@ -22,15 +25,15 @@ export async function readJsonLines(path: string, options: JsonLinesOptions = {}
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
   const values = new FloatColumn(Math.floor(maxBytes / 4), () => tooLarge(path, maxBytes));
   const timesMs: number[] = [];
-  let form: LineForm | undefined;
+  let reader: LineParser | undefined;
   let rows = 0;
   let line = 0;
   const take = (text: string) => {
     line++;
     if (text.trim() === "") return;
     try {
-      form ??= formOf(text);
-      const sample = parseSample(text, form);
+      reader ??= parserOf(text, options);
+      const sample = reader.parse(text);
       if (rows > 0 && (sample.atMs !== undefined) !== timesMs.length > 0)
         throw new FleetError(
           "BAD_INPUT",
@@ -60,16 +63,35 @@ export async function readJsonLines(path: string, options: JsonLinesOptions = {}
     feed(decoded(decoder, chunk, { path, line: line + 1 }));
   feed(decoded(decoder, undefined, { path, line: line + 1 }));
   if (pending !== "") take(pending);
-  if (form === undefined) throw new FleetError("BAD_INPUT", `${path}: has no samples; check the file`);
+  if (reader === undefined) throw new FleetError("BAD_INPUT", `${path}: has no samples; check the file`);
   const timestampsMs = timesMs.length > 0 ? Float64Array.from(timesMs) : undefined;
   const rateHz = options.rateHz ?? (timestampsMs ? rateOf(timestampsMs) : undefined);
   return {
     rows,
-    channels: form.channels,
+    channels: reader.names.length,
     values: values.finish(),
-    names: form.names ?? channelNames(form.channels),
+    names: reader.names,
     ...(timestampsMs ? { timestampsMs } : {}),
     ...(rateHz === undefined ? {} : { rateHz }),
+  };
+}
+
+interface LineParser {
+  /** The channels. */
+  readonly names: readonly string[];
+  parse(text: string): Sample;
+}
+
+/** What the first line asks for. */
+function parserOf(text: string, { prepare }: JsonLinesOptions): LineParser {
+  if (prepare !== undefined) {
+    const preparer = prepare(lineHead(text).names);
+    return { names: preparer.channels, parse: (line) => preparer.parse(line) };
+  }
+  const form: LineForm = formOf(text);
+  return {
+    names: form.names ?? channelNames(form.channels),
+    parse: (line) => parseSample(line, form),
   };
 }
 

@@ -32,7 +32,7 @@ export async function readSeries(path: string, options: ReadOptions = {}): Promi
 
 /** What is rare is loaded when it is asked for: an agent has little memory. */
 async function seriesOf(path: string, options: ReadOptions): Promise<Series> {
-  switch (kindOf(path)) {
+  switch (fileKind(path)) {
     case "npy":
       return npySeries(await readNpy(path, options), path, options.rateHz);
     case "csv":
@@ -56,7 +56,7 @@ export interface LabelOptions extends CsvOptions {
  * `labelColumn`. Throws BAD_INPUT for another value, and for another count than `rows`.
  */
 export async function readLabels(path: string, options: LabelOptions = {}): Promise<Uint8Array> {
-  const kind = kindOf(path);
+  const kind = fileKind(path);
   if (kind !== "npy" && kind !== "csv") throw bad(path, "can't hold labels; use .npy or .csv for them");
   const labels = await (kind === "npy" ? npyLabels(path, options) : csvLabels(path, options));
   if (options.rows !== undefined && labels.length !== options.rows) {
@@ -68,9 +68,9 @@ export async function readLabels(path: string, options: LabelOptions = {}): Prom
   return labels;
 }
 
-type Kind = "npy" | "csv" | "json" | "parquet" | "wav";
+export type FileKind = "npy" | "csv" | "json" | "parquet" | "wav";
 
-const KINDS: Readonly<Record<(typeof SERIES_ENDINGS)[number], Kind>> = {
+const KINDS: Readonly<Record<(typeof SERIES_ENDINGS)[number], FileKind>> = {
   ".npy": "npy",
   ".csv": "csv",
   ".tsv": "csv",
@@ -81,7 +81,8 @@ const KINDS: Readonly<Record<(typeof SERIES_ENDINGS)[number], Kind>> = {
   ".wav": "wav",
 };
 
-function kindOf(path: string): Kind {
+/** Throws BAD_INPUT for an ending that none is known by. */
+export function fileKind(path: string): FileKind {
   const ending = SERIES_ENDINGS.find((e) => path.endsWith(e) || path.endsWith(`${e}.gz`));
   if (!ending)
     throw bad(path, `has an unknown ending; use one of ${SERIES_ENDINGS.join(", ")}, plain or with .gz`);

@@ -1,5 +1,6 @@
 import { FleetError } from "../../protocol/errors.ts";
 import { limits } from "../../protocol/limits.ts";
+import type { RawValue } from "./prepare.ts";
 
 /** How the lines of a stream are written; the first good one fixes it. */
 export type LineForm =
@@ -17,9 +18,7 @@ const timeKey = "t";
 
 /** The form of a stream from one of its lines. Throws BAD_INPUT with what is wrong with the line. */
 export function formOf(text: string): LineForm {
-  const value = parseLine(text);
-  const names = Array.isArray(value) ? undefined : Object.keys(value).filter((key) => key !== timeKey);
-  const channels = Array.isArray(value) ? value.length : names!.length;
+  const { names, count: channels } = columnsOf(parseLine(text));
   if (channels < 1 || channels > limits.channels)
     throw bad(`it has ${channels} channels; a device has 1 to ${limits.channels}`);
   const form: LineForm =
@@ -44,6 +43,51 @@ export function parseSample(text: string, form: LineForm): Sample {
     throw bad(`it names none of the channels ${listed(names)}`);
   for (let c = 0; c < values.length; c++) values[c] = numberOf(value[names[c]!] ?? null, `"${names[c]}"`);
   return { values, atMs: timeOf(value[timeKey]) };
+}
+
+/** What a stream's first line says of columns that may hold words: their names, undefined in an array, and whether it has a time. Throws BAD_INPUT. */
+export function lineHead(text: string): {
+  readonly names: readonly string[] | undefined;
+  readonly timed: boolean;
+} {
+  const { names, count } = columnsOf(parseLine(text));
+  if (count < 1) throw bad("it has no columns");
+  return { names, timed: names !== undefined && fieldsOf(text, names).atMs !== undefined };
+}
+
+/** In the order of the columns, or by their names. */
+export type Fields = { readonly atMs: number | undefined } & (
+  | { readonly row: readonly RawValue[] }
+  | { readonly record: Readonly<Record<string, RawValue>> }
+);
+
+/** One line whose columns may hold words. Throws BAD_INPUT with what is wrong with the line. */
+export function fieldsOf(text: string, columns: readonly string[]): Fields {
+  const value = parseLine(text);
+  if (Array.isArray(value)) {
+    if (value.length !== columns.length) throw bad(`it has ${value.length} values, not ${columns.length}`);
+    value.forEach((field, c) => {
+      checkField(field, `value ${c + 1}`);
+    });
+    return { row: value as RawValue[], atMs: undefined };
+  }
+  const there = columns.filter((name) => Object.hasOwn(value, name));
+  if (there.length === 0) throw bad(`it names none of the columns ${listed(columns)}`);
+  for (const name of there) checkField(value[name], `"${name}"`);
+  return { record: value as Record<string, RawValue>, atMs: timeOf(value[timeKey]) };
+}
+
+function checkField(field: unknown, what: string): void {
+  if (typeof field === "object" && field !== null) throw bad(`${what} is neither a number, a word nor null`);
+}
+
+function columnsOf(value: unknown[] | Record<string, unknown>): {
+  readonly names: readonly string[] | undefined;
+  readonly count: number;
+} {
+  if (Array.isArray(value)) return { names: undefined, count: value.length };
+  const names = Object.keys(value).filter((key) => key !== timeKey);
+  return { names, count: names.length };
 }
 
 function parseLine(text: string): unknown[] | Record<string, unknown> {

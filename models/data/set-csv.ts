@@ -6,7 +6,7 @@ import type { Layout } from "./csv-layout.ts";
 import { checkedDevice, type DeviceData, type DeviceSet } from "./device-set.ts";
 import { deviceId } from "./folder.ts";
 import { type NabWindows, readNabWindows, rowsOfWindows } from "./nab-windows.ts";
-import { type Schema, schemaOf } from "./schema.ts";
+import { type Schema, schemaFor } from "./schema.ts";
 import { type Series, sliceSeries } from "./series.ts";
 import type { CsvDescription, TrainPart } from "./set-description.ts";
 import { findFiles, matches } from "./set-files.ts";
@@ -63,13 +63,7 @@ async function schemaFrom(path: string, options: Options): Promise<Schema> {
       "BAD_INPUT",
       `${path}: column ${quoted(leak)} looks like the label; name it as the label column (--label-column ${leak}) or ignore it`,
     );
-  const { schema, unknown } = schemaOf(names, options.kinds);
-  if (unknown.length > 0)
-    throw new FleetError(
-      "BAD_INPUT",
-      `${path}: kinds names the column ${quoted(unknown[0]!)}, which is no channel here; there are ${names.join(", ")}`,
-    );
-  return schema;
+  return schemaFor(names, options.kinds, path);
 }
 
 const LABEL_NAME =

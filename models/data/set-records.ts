@@ -3,7 +3,7 @@ import { createRandom } from "../engine/random.ts";
 import { quoted } from "./csv.ts";
 import { checkedDevice, type DeviceSet } from "./device-set.ts";
 import { deviceId } from "./folder.ts";
-import { type Schema, schemaOf } from "./schema.ts";
+import { type Schema, schemaFor } from "./schema.ts";
 import type { Series } from "./series.ts";
 import type { RecordsDescription } from "./set-description.ts";
 import { findFile } from "./set-files.ts";
@@ -24,12 +24,11 @@ export async function openRecords(
   const bad = (what: string) => new FleetError("BAD_INPUT", `${path}: ${what}`);
   const all = columns.filter(({ role }) => role === "channel").map(({ name }) => name);
   if (!all.includes(deviceColumn)) throw bad(`has no column ${quoted(deviceColumn)} to tell devices by`);
-  const { schema, unknown } = schemaOf(
+  const schema = schemaFor(
     all.filter((name) => name !== deviceColumn),
     options.kinds,
+    path,
   );
-  if (unknown.length > 0)
-    throw bad(`kinds names the column ${quoted(unknown[0]!)}, which is no channel here`);
   const { series, labels, texts } = await readTable(path, {
     ...layout,
     schema,

@@ -4,7 +4,7 @@ import { parseRows, quoted, type RowSink, readHead } from "./csv.ts";
 import { decodeHead, type Layout, type LayoutOptions, sniffLayout } from "./csv-layout.ts";
 import { exactNumberOf, isMissing, numberOf, timestampOf } from "./fields.ts";
 import { FloatColumn } from "./float-column.ts";
-import { type RawValue, rowPreparer } from "./prepare.ts";
+import { type ColumnProblem, type RawValue, rowPreparer } from "./prepare.ts";
 import type { Schema } from "./schema.ts";
 import { rateOf, type Series } from "./series.ts";
 
@@ -17,6 +17,7 @@ export interface TableOptions extends ReadLimits, LayoutOptions {
   readonly normalLabels?: readonly string[] | undefined;
   /** Rows per second; without it, it comes from the timestamps. */
   readonly rateHz?: number | undefined;
+  readonly onProblem?: ((problem: ColumnProblem) => void) | undefined;
 }
 
 export interface Table {
@@ -79,7 +80,7 @@ class TableRows implements RowSink {
     this.#path = path;
     this.#layout = layout;
     this.#options = options;
-    this.#preparer = rowPreparer(schema, { rateHz: options.rateHz });
+    this.#preparer = rowPreparer(schema, { rateHz: options.rateHz, onProblem: options.onProblem });
     const wanted = schema.columns.map(({ name }) => name);
     const there = layout.columns.filter(({ role }) => role === "channel").map(({ name }) => name);
     checkColumns(path, wanted, [...there, ...texts.filter((text) => wanted.includes(text))], texts);

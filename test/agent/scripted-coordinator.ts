@@ -3,6 +3,7 @@ import { Aedes } from "aedes";
 import { blueprintFor } from "../../models/detectors/catalog.ts";
 import { openDetector } from "../../models/detectors/open.ts";
 import { decode, encode } from "../../protocol/codec.ts";
+import type { PreparedChannels } from "../../protocol/device-channels.ts";
 import { encodeFrame, type VersionHeader } from "../../protocol/frame.ts";
 import type { Join } from "../../protocol/join.ts";
 import { limits } from "../../protocol/limits.ts";
@@ -93,7 +94,7 @@ export const task = TaskSpec.parse({
 
 export async function makeVersion(
   number: number,
-  options: { readonly channels?: number } = {},
+  options: { readonly channels?: number; readonly prepared?: PreparedChannels } = {},
 ): Promise<Version> {
   const width = options.channels ?? channels;
   const topology = JSON.stringify(await blueprintFor(task.detector, width));
@@ -105,7 +106,13 @@ export async function makeVersion(
     statistics: null,
   });
   const frame = encodeFrame<VersionHeader>(
-    { kind: "version", layout: [...detector.layout] as VersionHeader["layout"], topology, statistics: null },
+    {
+      kind: "version",
+      layout: [...detector.layout] as VersionHeader["layout"],
+      topology,
+      statistics: null,
+      ...(options.prepared && { prepared: options.prepared }),
+    },
     detector.weights(),
   );
   detector.dispose();

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Writable } from "node:stream";
 import type { z } from "zod";
 import { enrollDevice } from "../../coordinator/coordinator.ts";
 import { openDiskBlobs } from "../../coordinator/embedded/disk-blobs.ts";
@@ -35,6 +36,8 @@ export interface Process {
   log(): string;
   kill(signal: NodeJS.Signals): Promise<void>;
   readonly running: boolean;
+  /** Where it reads what the test writes. */
+  readonly input: Writable | null;
 }
 
 export interface StartAgent {
@@ -44,6 +47,8 @@ export interface StartAgent {
   readonly flags?: readonly string[];
   /** Where its data are not those of every other device. */
   readonly series?: Partial<SeriesShape>;
+  /** Reads its lines from the test, in place of replaying a file. */
+  readonly live?: boolean;
 }
 
 export interface SeriesShape {
@@ -104,7 +109,7 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
       await Promise.race([once(lines, "line"), ended]);
       return watched;
     },
-    async startAgent({ device, url, flags = [], series = {} }) {
+    async startAgent({ device, url, flags = [], series = {}, live = false }) {
       const joinFile = join(folder, `${device}.join`);
       if (!existsSync(joinFile)) {
         const ticket = await enrollDevice({ stateDir, device, url: url ?? `mqtt://127.0.0.1:${mqttPort}` });
@@ -122,7 +127,9 @@ export async function openFleet(input: TaskInput): Promise<Fleet> {
         "--source",
         data("test"),
       ];
-      return keep(watch(start([agentFile, ...own, "--speed", "0", "--hold", "--keepalive", "2", ...flags])));
+      const source = live ? ["--source", "-"] : ["--speed", "0", "--hold"];
+      const args = [agentFile, ...own, ...source, "--keepalive", "2", ...flags];
+      return keep(watch(start(args, live ? "pipe" : "ignore")));
     },
     async get<T>(path: string) {
       const response = await fetch(`http://127.0.0.1:${httpPort}/api/v1/${path}`);
@@ -234,9 +241,9 @@ async function writeSeries(
   await writeNpy(join(folder, `${device}_test.npy`), make(1500, true), [1500, channels]);
 }
 
-function start(args: readonly string[]): ChildProcess {
+function start(args: readonly string[], stdin: "ignore" | "pipe" = "ignore"): ChildProcess {
   return spawn(process.execPath, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [stdin, "pipe", "pipe"],
     env: { ...process.env, NODE_OPTIONS: "" },
   });
 }
@@ -250,6 +257,7 @@ function watch(child: ChildProcess): Process {
   const exited = once(child, "exit");
   return {
     pid: child.pid!,
+    input: child.stdin,
     log: () => log,
     get running() {
       return child.exitCode === null && child.signalCode === null;

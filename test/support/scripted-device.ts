@@ -1,5 +1,6 @@
 import { connectAsync, type MqttClient } from "mqtt";
 import { decode, encode } from "../../protocol/codec.ts";
+import type { PreparedChannels } from "../../protocol/device-channels.ts";
 import { decodeFrame, encodeFrame, type UpdateHeader, type VersionHeader } from "../../protocol/frame.ts";
 import { transferId } from "../../protocol/idempotency.ts";
 import type { Join } from "../../protocol/join.ts";
@@ -51,7 +52,12 @@ export interface Update {
 
 export async function connectDevice(
   join: Join,
-  options: { readonly channels: number; readonly bootSeq?: number },
+  options: {
+    readonly channels: number;
+    readonly bootSeq?: number;
+    /** Of columns that are prepared by kinds. */
+    readonly prepared?: PreparedChannels;
+  },
 ): Promise<ScriptedDevice> {
   const { device } = join;
   const bootSeq = options.bootSeq ?? 1;
@@ -97,6 +103,10 @@ export async function connectDevice(
     channels: options.channels,
     running: null,
     chunkBytes: limits.chunkBytes,
+    ...(options.prepared && {
+      channelNames: options.prepared.names,
+      channelKinds: options.prepared.kinds,
+    }),
   };
   await client.publishAsync(topics.up(device, "state"), Buffer.from(encode(birth)), { qos: 1, retain: true });
 

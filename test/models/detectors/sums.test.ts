@@ -266,7 +266,7 @@ describe("detectors that learn by sums", () => {
 
   it.each(names)("%s - travels as a version, and an update passes the coordinator's gate", async (name) => {
     const task = TaskSpec.parse({ detector: { name } });
-    const { header, weights } = decodeFrame(await makeFirstVersion(task, 38, null));
+    const { header, weights } = decodeFrame(await makeFirstVersion(task, { channels: 38 }, null));
     const detector = await openDetector({
       spec: task.detector,
       topology: (header as VersionHeader).topology,
