@@ -59,7 +59,7 @@ export const coordinatorCommand = command({
     {
       path: "task.detector.name",
       flag: "--detector <name>",
-      description: "gru-forecaster, lstm-forecaster or rnn-forecaster",
+      description: "one of `starling detectors`, which explains them",
     },
     topologyFlag,
     {

@@ -24,7 +24,7 @@ export const demoCommand = command({
     {
       path: "detector",
       flag: "--detector <name>",
-      description: "gru-forecaster, lstm-forecaster or rnn-forecaster",
+      description: "one of `starling detectors`, which explains them",
     },
     topologyFlag,
     {
