@@ -160,7 +160,10 @@ class RowReader {
       if (role === "channel") {
         const value = numberOf(field, this.#layout.decimalComma);
         if (value === undefined)
-          throw this.#bad(line, `column ${quoted(name)} holds ${quoted(field)}, not a number`);
+          throw this.#bad(
+            line,
+            `column ${quoted(name)} holds ${quoted(field)}, not a number; mend it, or name the column as categorical in the kinds`,
+          );
         this.#values.push(value);
       } else if (role === "time") {
         const ms = timestampOf(field, this.#layout.decimalComma);

@@ -115,7 +115,7 @@ describe.skipIf(!isBuilt)("starling", () => {
     const agent = ["agent", "--join", join, "--state", joinPath(folder, "agent")];
     const bad = joinPath(folder, "bad.csv");
     await writeFile(bad, "flow,pressure\n1,2\n3,high\n");
-    const sentence = `starling: ${bad}: line 3 column "pressure" holds "high", not a number\n`;
+    const sentence = `starling: ${bad}: line 3 column "pressure" holds "high", not a number; mend it, or name the column as categorical in the kinds\n`;
     const refused = { code: 2, stdout: "", stderr: sentence };
     expect(await starling([...agent, "--source", bad])).toEqual(refused);
     expect(await starling([...agent, "--source", "-", "--history", bad])).toEqual(refused);

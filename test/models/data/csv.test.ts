@@ -111,8 +111,14 @@ test("csv - write and read give the same values, names and times", async () => {
 const MALFORMED: [text: string | Uint8Array, sentence: string, options?: CsvOptions][] = [
   ["", "x.csv: is empty; check the file"],
   ["a,b\n", "x.csv: has no data rows; check the file"],
-  ["a,b\n1,2\n3,four\n", 'x.csv: line 3 column "b" holds "four", not a number'],
-  ["0,tcp\n1,2\n", 'x.csv: line 1 column "c2" holds "tcp", not a number'],
+  [
+    "a,b\n1,2\n3,four\n",
+    'x.csv: line 3 column "b" holds "four", not a number; mend it, or name the column as categorical in the kinds',
+  ],
+  [
+    "0,tcp\n1,2\n",
+    'x.csv: line 1 column "c2" holds "tcp", not a number; mend it, or name the column as categorical in the kinds',
+  ],
   ["a,b\n1,2\n3\n5,6\n", "x.csv: line 3 has 1 fields where 2 are expected; mend or remove it"],
   ["a,b\n1,2\n\n3,4,5\n", "x.csv: line 4 has 3 fields where 2 are expected; mend or remove it"],
   [
