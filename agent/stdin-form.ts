@@ -34,22 +34,31 @@ export interface PreparedFormOptions {
 
 /** Columns of several kinds. */
 export function preparedForm(schema: Schema, { clock, rateHz, resume, log }: PreparedFormOptions): StdinForm {
-  if (clock === "rows" && hasCounters(schema))
-    log.warn(
-      {},
-      'counters are measured by rows without a time, which is wrong over rows that are lost: give each line its time, "t"',
-    );
   const names = channelsOf(schema);
   const kinds = channelKindsOf(schema, clock === "rows" && rateHz === undefined ? "row" : "second");
   const key = sourceKey("stdin", { names, kinds });
   const onProblem = columnLog(log);
   const preparer = linePreparer(schema, { rateHz, clock, state: resume(key), onProblem });
+  let warned = !hasCounters(schema);
+  const warnOfRows = () => {
+    if (warned) return;
+    warned = true;
+    log.warn(
+      {},
+      'counters are measured by rows without a time, which is wrong over rows that are lost: give each line its time, "t"',
+    );
+  };
+  if (clock === "rows") warnOfRows();
   return {
     key,
     channels: names.length,
     names,
     kinds,
-    parse: preparer.parse,
+    parse(text) {
+      const sample = preparer.parse(text);
+      if (sample.atMs === undefined) warnOfRows();
+      return sample;
+    },
     prepared: preparer.state,
   };
 }

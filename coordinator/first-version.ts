@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { blueprintFor } from "../models/detectors/catalog.ts";
 import { openDetector } from "../models/detectors/open.ts";
-import { type DeviceChannels, PreparedChannels, unlikeChannels } from "../protocol/device-channels.ts";
+import { type DeviceChannels, PreparedChannels } from "../protocol/device-channels.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { encodeFrame, type VersionHeader } from "../protocol/frame.ts";
 import { DetectorSpec, pretexts, type TaskSpec } from "../protocol/task.ts";
@@ -81,11 +81,12 @@ export async function makeFirstVersion(
 
 /** The channels that most of these devices have: the others can't take part and are told so. Where as many have others, the fewest. */
 export function commonChannels(births: readonly DeviceChannels[]): DeviceChannels {
-  const votes: { readonly of: DeviceChannels; count: number }[] = [];
-  for (const one of births) {
-    const same = votes.find(({ of }) => unlikeChannels(one, of) === undefined);
-    if (same === undefined) votes.push({ of: one, count: 1 });
-    else same.count += 1;
+  const votes = new Map<string, { readonly of: DeviceChannels; count: number }>();
+  for (const of of births) {
+    const key = JSON.stringify([of.channels, of.prepared?.kinds, of.prepared?.names]);
+    const vote = votes.get(key) ?? { of, count: 0 };
+    vote.count += 1;
+    votes.set(key, vote);
   }
-  return votes.sort((a, b) => b.count - a.count || a.of.channels - b.of.channels)[0]!.of;
+  return [...votes.values()].sort((a, b) => b.count - a.count || a.of.channels - b.of.channels)[0]!.of;
 }

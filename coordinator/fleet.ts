@@ -1,5 +1,5 @@
 import type { DeviceView } from "../protocol/api.ts";
-import { channelsOfBirth, type DeviceChannels, unlikeChannels } from "../protocol/device-channels.ts";
+import { channelsOfBirth, type DeviceChannels, sameChannels } from "../protocol/device-channels.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import type { Birth, Death, Heartbeat, Running } from "../protocol/messages.ts";
 
@@ -111,7 +111,7 @@ export function createFleet(): Fleet {
 }
 
 function hasChannels(birth: DeviceView["birth"], channels: DeviceChannels): boolean {
-  return birth !== null && unlikeChannels(channelsOfBirth(birth), channels) === undefined;
+  return birth !== null && sameChannels(channelsOfBirth(birth), channels);
 }
 
 function driftOf(device: Device | undefined): NonNullable<Heartbeat["drift"]>["state"] {

@@ -41,35 +41,40 @@ export function channelsOfBirth(birth: {
   return kinds === undefined ? { channels } : { channels, prepared: { names, kinds } };
 }
 
+/** Rows of one mean the same to the other. */
+export function sameChannels(a: DeviceChannels, b: DeviceChannels): boolean {
+  return (
+    a.channels === b.channels &&
+    a.prepared?.kinds === b.prepared?.kinds &&
+    a.prepared?.names === b.prepared?.names
+  );
+}
+
 /** In the words of a sentence: what differs, and from what. */
 export interface Sides {
   readonly own: string;
   readonly other: string;
 }
 
-/** One sentence on how `own` differs from `other` and what to do, or undefined where rows of one mean the same to the other. */
+/** One sentence on how `own` differs from `other` and what to do, or undefined where they are the same. */
 export function unlikeChannels(
   own: DeviceChannels,
   other: DeviceChannels,
   sides: Sides = { own: "the device", other: "its fleet" },
 ): string | undefined {
   const [mine, theirs] = [own.prepared, other.prepared];
-  // Almost always, and asked of every device again and again.
-  if (mine?.names === theirs?.names && mine?.kinds === theirs?.kinds) return unlikeCounts(own, other, sides);
+  if (sameChannels(own, other)) return undefined;
+  if (mine?.names === theirs?.names && mine?.kinds === theirs?.kinds)
+    return `${sides.own} has ${own.channels} channels and ${sides.other} has ${other.channels}: give it the columns that the others have`;
   if (mine === undefined)
     return `${sides.own} has columns as they are, and ${sides.other} has them prepared by kinds (${example(theirs!)}): give --kinds with the same file as for the others`;
   if (theirs === undefined)
-    return `${sides.own} has columns prepared by kinds (${example(mine)}), and ${sides.other} has them as they are: leave --kinds out, or give the same file to all`;
+    return `${sides.own} has columns prepared by kinds (${example(mine)}), and ${sides.other} has them as they are: leave --kinds out, or begin a task with the same file on every device`;
   const [here, there] = [listed(mine), listed(theirs)];
   const differs = (c: number) => here[c]?.name !== there[c]?.name || here[c]?.letter !== there[c]?.letter;
   let c = 0;
   while (c < Math.max(here.length, there.length) && !differs(c)) c++;
   return `channel ${c + 1} of ${sides.own} is ${said(here[c])}, of ${sides.other} ${said(there[c])}: give all the same --kinds file and the same columns in one order`;
-}
-
-function unlikeCounts(own: DeviceChannels, other: DeviceChannels, sides: Sides): string | undefined {
-  if (own.channels === other.channels) return undefined;
-  return `${sides.own} has ${own.channels} channels and ${sides.other} has ${other.channels}: give it the columns that the others have`;
 }
 
 interface Channel {

@@ -186,6 +186,7 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
     );
     expect((await start("timed", lines(rows), {})).rates).toEqual(rises);
     expect((await start("rated", lines(arrays), { rateHz: 0.5 })).rates).toEqual(rises);
+    expect(box.log.lines.filter((line) => line.includes("measured by rows without a time"))).toHaveLength(1);
     const untimed = await start("untimed", lines(arrays), {});
     expect(untimed).toEqual({ rates: [], rows: 100 });
     expect(

@@ -55,6 +55,11 @@ test("status - names a device's channel that looks like another unit, and one wi
   ]);
 });
 
+test("status - says which device can't take part, and why", () => {
+  const barred = DeviceView.parse({ ...device("a"), problem: "channel 1\nis odd" });
+  expect(fleetNotes([barred, device("b")])).toEqual(["", "a can't take part: channel 1?is odd"]);
+});
+
 test("status - of tasks with personal models, says which one scores and how much better it is than the fleet's, and who could make none", () => {
   const losses = { fleet: 0.5, tuned: 0.4, own: 0.6 };
   const fleet = [

@@ -42,7 +42,7 @@ describe("unlike channels", () => {
       "prepared columns where the others are plain",
       channels("hg", "a", "b"),
       plain(2),
-      'the device has columns prepared by kinds ("a" (heavy-tailed)), and its fleet has them as they are: leave --kinds out, or give the same file to all',
+      'the device has columns prepared by kinds ("a" (heavy-tailed)), and its fleet has them as they are: leave --kinds out, or begin a task with the same file on every device',
     ],
     [
       "another name",
