@@ -116,7 +116,8 @@ export function parseRecent(bytes: Uint8Array): Recent {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const whole = bytes.length >= headBytes && view.getUint32(0, true) === magic;
   const [channels, rows] = whole ? [view.getUint32(4, true), view.getUint32(8, true)] : [0, 0];
-  const body = bytes.slice(headBytes);
+  // A copy, from its own first byte: the slice of a Buffer would be a view of it.
+  const body = new Uint8Array(bytes.subarray(headBytes));
   if (!whole || body.length !== channels * rows * 4 || crc32(body) !== view.getUint32(12, true)) {
     throw new FleetError("CORRUPT", "the recent data do not read back as they were written");
   }

@@ -161,7 +161,7 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
     const next = await box.start(coordinator, { source: { kind: "stdin", input: again, kinds }, stateDir });
     await find(coordinator.beats, ({ bootSeq, rows }) => bootSeq === 2 && rows === row + 1, "the next row");
     await next.close();
-    const { values } = parseRecent(new Uint8Array(await readFile(join(stateDir, "recent"))));
+    const { values } = parseRecent(await readFile(join(stateDir, "recent")));
     expect(values.at(-4)).toBe(500);
   });
 
@@ -177,7 +177,7 @@ describe.skipIf(!isBuilt)("kinds of columns", () => {
       const agent = await box.start(coordinator, { source, stateDir });
       await agent.ended;
       await agent.close();
-      const { values, channels } = parseRecent(new Uint8Array(await readFile(join(stateDir, "recent"))));
+      const { values, channels } = parseRecent(await readFile(join(stateDir, "recent")));
       return { rates: [...values].filter((_, i) => i % channels === 1).slice(100), rows: values.length / 5 };
     };
     // A row every two seconds, by the lines' times as by the rate.

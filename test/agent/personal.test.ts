@@ -224,8 +224,8 @@ describe.skipIf(!isBuilt)("personal models", () => {
     await coordinator.want(version);
     await installed(version);
     await first.close();
-    // Four seconds, with a fault in the first one.
-    const rows = 1000;
+    // Eight seconds, with a fault in the first one.
+    const rows = 2000;
     const file = await box.csv("stream.csv", faulty(rows, 20, 120));
     const live = { ...(await source(false)), file, speed: 250 };
     const agent = await box.start(coordinator, { source: live, scoresFile });
