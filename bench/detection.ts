@@ -39,6 +39,7 @@ const Options = z.strictObject({
   libraries: listOf(libraries),
   seeds: whole.default(3),
   devices: whole.optional(),
+  limit: whole.optional(),
 });
 
 export const detectionBench = bench({
@@ -56,9 +57,14 @@ export const detectionBench = bench({
       flag: "--devices <n>",
       description: "only the first so many of each set: shows that it works",
     },
+    {
+      key: "limit",
+      flag: "--limit <s>",
+      description: "seconds for one device, after which a peer is left out (default: none)",
+    },
   ],
-  examples: [{ command: "npm run bench -- detection --json", what: "all" }],
-  async run({ data, sets, libraries: wanted, seeds, devices }, stage) {
+  examples: [{ command: "npm run bench -- detection --limit 40 --json", what: "all, some forty minutes" }],
+  async run({ data, sets, libraries: wanted, seeds, devices, limit }, stage) {
     const missing = wanted.flatMap((library) => absence(library) ?? []);
     const present = wanted.filter((library) => absence(library) === undefined);
     if (present.length === 0)
@@ -66,7 +72,7 @@ export const detectionBench = bench({
         value: { skipped: missing },
         text: `There is nobody to compare with:\n  ${missing.join("\n  ")}`,
       };
-    const plan: Plan = { present, seeds: Array.from({ length: seeds }, (_, i) => i + 1), stage };
+    const plan: Plan = { present, seeds: Array.from({ length: seeds }, (_, i) => i + 1), limit, stage };
     const found: SetResult[] = [];
     for (const name of sets) {
       const set = await openDataSet(join(data, name));
@@ -87,6 +93,7 @@ export const detectionBench = bench({
 interface Plan {
   readonly present: readonly Library[];
   readonly seeds: readonly number[];
+  readonly limit: number | undefined;
   readonly stage: Stage;
 }
 
@@ -141,7 +148,7 @@ async function judgeOurs(set: DataSet, devices: readonly Loaded[], { seeds, stag
   return { rows, times };
 }
 
-async function judgePeers(set: DataSet, devices: readonly Loaded[], { present, seeds, stage }: Plan) {
+async function judgePeers(set: DataSet, devices: readonly Loaded[], { present, seeds, limit, stage }: Plan) {
   const { detector: spec, alarm } = TaskSpec.parse({});
   const { signal, progress } = stage;
   return withScratch(signal, async ({ folder }): Promise<SetResult> => {
@@ -153,7 +160,7 @@ async function judgePeers(set: DataSet, devices: readonly Loaded[], { present, s
         progress(`${set.name}, ${result.peer}, seed ${result.seed}, ${result.device}`);
         results.push(result);
       };
-      versions.push(await askPeers(library, { folder, seeds, signal, onResult }));
+      versions.push(await askPeers(library, { folder, seeds, limit, signal, onResult }));
     }
     const rows: ResultRow[] = [];
     const times: TimeRow[] = [];

@@ -60,15 +60,17 @@ export async function writeRows(
 export interface AskOptions {
   readonly folder: string;
   readonly seeds: readonly number[];
+  /** Seconds that a peer may take for one device; without it, as long as it likes. */
+  readonly limit?: number | undefined;
   readonly signal: AbortSignal;
   onResult(result: PeerResult): void;
 }
 
 /** Fits and scores with every peer of one library, on one thread. Gives the library's version. UNAVAILABLE where it ends in an error. */
 export async function askPeers(library: Library, options: AskOptions): Promise<string> {
-  const { folder, seeds, signal, onResult } = options;
+  const { folder, seeds, limit = 0, signal, onResult } = options;
   const script = fileURLToPath(new URL("bench/peers/detection.py", root));
-  const child = spawn(pythonOf(library), [script, library, folder, seeds.join()], {
+  const child = spawn(pythonOf(library), [script, library, folder, seeds.join(), String(limit)], {
     env: peerEnv(1),
     stdio: ["ignore", "pipe", "pipe"],
     signal,

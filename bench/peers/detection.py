@@ -1,13 +1,14 @@
-"""Detectors that users know, on the rows that ours get. argv: library, folder, seeds joined by commas.
+"""Detectors that users know, on the rows that ours get. argv: library, folder, seeds joined by commas, seconds.
 
 The folder has one folder a device with fit.npy, held.npy and test.npy, each (rows, channels) float32. A peer is fit on the first
 alone and scores the other two; higher is stranger. Its scores go beside them as PEER-SEED-held.npy and PEER-SEED-test.npy, (rows).
-On stdout one JSON object a line: the library's version, then a result for each peer, seed and device, or why there is none.
+A peer that takes longer than the seconds for one device (0: as long as it likes) is asked no further. On stdout one JSON object a line: the library's version, then a result for each peer, seed and device, or why there is none.
 """
 
 import importlib.metadata
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -19,15 +20,19 @@ import numpy as np
 WARM_UP_ROWS = 200
 
 
-def main(library, folder, seeds):
+def main(library, folder, seeds, limit):
     # What the libraries print must not stand between the lines.
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     warnings.filterwarnings("ignore")
 
+    def late(*_):
+        raise TimeoutError(f"more than {limit} s for one device")
+
     def say(reply):
         out.write(json.dumps(reply) + "\n")
 
+    signal.signal(signal.SIGALRM, late)
     package, peers = LIBRARIES[library]
     say({"version": f"{package} {importlib.metadata.version(package)}"})
     for peer, (make, is_seeded) in peers.items():
@@ -38,13 +43,18 @@ def main(library, folder, seeds):
             warm.score(data, data)
         except Exception as error:  # noqa: BLE001: its first device says it again, or it was the few rows
             print(error)
-        for seed in seeds if is_seeded else seeds[:1]:
-            for device in device_folders(folder):
-                of = {"peer": peer, "seed": seed, "device": device.name}
-                try:
-                    say({**of, **measure(make(seed), device, f"{peer}-{seed}")})
-                except Exception as error:  # noqa: BLE001: whatever a library throws, the others go on
-                    say({**of, "missing": f"{type(error).__name__}: {error}"[:300]})
+        todo = [(seed, device) for seed in (seeds if is_seeded else seeds[:1]) for device in device_folders(folder)]
+        for seed, device in todo:
+            of = {"peer": peer, "seed": seed, "device": device.name}
+            signal.alarm(limit)
+            try:
+                say({**of, **measure(make(seed), device, f"{peer}-{seed}")})
+            except Exception as error:  # noqa: BLE001: whatever a library throws, the others go on
+                say({**of, "missing": f"{type(error).__name__}: {error}"[:300]})
+                # Means of fewer devices are not asked for.
+                break
+            finally:
+                signal.alarm(0)
 
 
 def device_folders(folder):
@@ -161,4 +171,4 @@ LIBRARIES = {
 }
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], [int(seed) for seed in sys.argv[3].split(",")])
+    main(sys.argv[1], sys.argv[2], [int(seed) for seed in sys.argv[3].split(",")], int(sys.argv[4]))
