@@ -10,7 +10,7 @@ import { run } from "../models/evaluation/run.ts";
 import { FleetError } from "../protocol/errors.ts";
 import { TaskSpec } from "../protocol/task.ts";
 import { bench, type Stage, spread } from "./bench.ts";
-import { judgePeer } from "./detection/judge-peer.ts";
+import { judgePeer, type PeerScores } from "./detection/judge-peer.ts";
 import { absence, askPeers, type Library, libraries, type PeerResult, writeRows } from "./detection/peers.ts";
 import { type Times, timeOurs } from "./detection/times.ts";
 import { withScratch } from "./scratch.ts";
@@ -155,51 +155,59 @@ async function judgePeers(set: DataSet, devices: readonly Loaded[], { present, s
     for (const one of devices) await writeRows(folder, one, spec);
     const results: PeerResult[] = [];
     const versions: string[] = [];
+    const missing: string[] = [];
     for (const library of present) {
       const onResult = (result: PeerResult) => {
         progress(`${set.name}, ${result.peer}, seed ${result.seed}, ${result.device}`);
         results.push(result);
       };
-      versions.push(await askPeers(library, { folder, seeds, limit, signal, onResult }));
+      try {
+        versions.push(await askPeers(library, { folder, seeds, limit, signal, onResult }));
+      } catch (error) {
+        // One library that breaks does not cost the others their lines.
+        if (signal.aborted || !(error instanceof FleetError)) throw error;
+        missing.push(`${library} on ${set.name}: ${error.message}`);
+      }
     }
     const rows: ResultRow[] = [];
     const times: TimeRow[] = [];
-    const missing: string[] = [];
     for (const peer of new Set(results.map((one) => one.peer))) {
       const all = results.filter((one) => one.peer === peer);
       // Means of fewer devices would be of another set.
       const gap = all.find((one) => "missing" in one);
-      if (gap && "missing" in gap) {
+      if (gap) {
         missing.push(`${peer} on ${set.name}: ${gap.device}: ${gap.missing}`);
         continue;
       }
-      times.push(medianTimes(set.name, peer, all as (PeerResult & Times)[]));
-      for (const seed of new Set(all.map((one) => one.seed))) {
-        const read = async (device: string, part: string) =>
-          (await readNpy(join(folder, device, `${peer}-${seed}-${part}.npy`))).values;
-        const scores = [];
-        for (const { device, data } of devices)
-          scores.push({
-            device,
-            data,
-            heldBack: await read(device, "held"),
-            test: await read(device, "test"),
-          });
-        for (const span of spans) {
-          const detector = span === 1 ? peer : `${peer} + ma${span}`;
-          try {
-            const judged = judgePeer(scores, { set, detector, seed, span, alarm, vus });
-            rows.push(...judged.map((row) => resultRow(row, set)));
-          } catch (error) {
-            // No threshold can be set by scores that are not finite.
-            if (!(error instanceof FleetError)) throw error;
-            missing.push(`${detector} on ${set.name}: ${error.message}`);
+      try {
+        const judged: ResultRow[] = [];
+        for (const seed of new Set(all.map((one) => one.seed))) {
+          const scores = await readScores(folder, devices, `${peer}-${seed}`);
+          for (const span of spans) {
+            const detector = span === 1 ? peer : `${peer} + ma${span}`;
+            const lines = judgePeer(scores, { set, detector, seed, span, alarm, vus });
+            judged.push(...lines.map((row) => resultRow(row, set)));
           }
         }
+        rows.push(...judged);
+        times.push(medianTimes(set.name, peer, all as (PeerResult & Times)[]));
+      } catch (error) {
+        // Its library ended too early, or no threshold can be set by scores that are not finite.
+        if (!(error instanceof FleetError)) throw error;
+        missing.push(`${peer} on ${set.name}: ${error.message}`);
       }
     }
     return { rows, times, versions, missing };
   });
+}
+
+async function readScores(folder: string, devices: readonly Loaded[], prefix: string): Promise<PeerScores[]> {
+  const read = async (device: string, part: string) =>
+    (await readNpy(join(folder, device, `${prefix}-${part}.npy`))).values;
+  const found: PeerScores[] = [];
+  for (const { device, data } of devices)
+    found.push({ device, data, heldBack: await read(device, "held"), test: await read(device, "test") });
+  return found;
 }
 
 function medianTimes(data: string, detector: string, each: readonly Times[]): TimeRow {
