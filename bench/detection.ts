@@ -60,7 +60,7 @@ export const detectionBench = bench({
     {
       key: "limit",
       flag: "--limit <s>",
-      description: "seconds for one device, after which a peer is left out (default: none)",
+      description: "processor seconds for one device, after which a peer is left out (default: none)",
     },
   ],
   examples: [{ command: "npm run bench -- detection --limit 40 --json", what: "all, some forty minutes" }],

@@ -60,7 +60,7 @@ export async function writeRows(
 export interface AskOptions {
   readonly folder: string;
   readonly seeds: readonly number[];
-  /** Seconds that a peer may take for one device; without it, as long as it likes. */
+  /** Seconds of processor time that a peer may take for one device; without it, as long as it likes. */
   readonly limit?: number | undefined;
   readonly signal: AbortSignal;
   onResult(result: PeerResult): void;

@@ -2,7 +2,8 @@
 
 The folder has one folder a device with fit.npy, held.npy and test.npy, each (rows, channels) float32. A peer is fit on the first
 alone and scores the other two; higher is stranger. Its scores go beside them as PEER-SEED-held.npy and PEER-SEED-test.npy, (rows).
-A peer that takes longer than the seconds for one device (0: as long as it likes) is asked no further. On stdout one JSON object a line: the library's version, then a result for each peer, seed and device, or why there is none.
+A peer that takes more seconds of processor time for one device (0: as long as it likes) is asked no further.
+On stdout one JSON object a line: the library's version, then a result for each peer, seed and device, or why there is none.
 """
 
 import importlib.metadata
@@ -27,12 +28,12 @@ def main(library, folder, seeds, limit):
     warnings.filterwarnings("ignore")
 
     def late(*_):
-        raise TimeoutError(f"more than {limit} s for one device")
+        raise TimeoutError(f"more than {limit} s of processor time for one device")
 
     def say(reply):
         out.write(json.dumps(reply) + "\n")
 
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
     package, peers = LIBRARIES[library]
     say({"version": f"{package} {importlib.metadata.version(package)}"})
     for peer, (make, is_seeded) in peers.items():
@@ -46,7 +47,7 @@ def main(library, folder, seeds, limit):
         todo = [(seed, device) for seed in (seeds if is_seeded else seeds[:1]) for device in device_folders(folder)]
         for seed, device in todo:
             of = {"peer": peer, "seed": seed, "device": device.name}
-            signal.alarm(limit)
+            signal.setitimer(signal.ITIMER_PROF, limit)
             try:
                 say({**of, **measure(make(seed), device, f"{peer}-{seed}")})
             except Exception as error:  # noqa: BLE001: whatever a library throws, the others go on
@@ -54,7 +55,7 @@ def main(library, folder, seeds, limit):
                 # Means of fewer devices are not asked for.
                 break
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def device_folders(folder):
