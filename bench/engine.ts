@@ -33,7 +33,7 @@ const Options = z.strictObject({
 export const engineBench = bench({
   name: "engine",
   description:
-    "Measures our engine against others at the same networks: training in batches of 32, scoring one window, one step of a stream, memory. Every engine is a process of its own, and they take turns; at one thread, then at as many as there are cores. `node bench/peers/install.mjs` installs the peers; one that is missing is left out.",
+    "Measures our engine against others at the same networks: training in batches of 32, scoring one window, one step of a stream, memory. Every engine is a process of its own, and they take turns; at one thread, then at as many as there are cores. `node bench/peers/install.mjs engine` installs the peers; one that is missing is left out.",
   options: Options,
   flags: [
     {

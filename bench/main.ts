@@ -16,6 +16,10 @@ const entries: Readonly<Record<string, Entry>> = {
     summary: "augmentation and pretraining, each alone, against neither, on real data",
     load: async () => (await import("./ablation.ts")).ablationBench,
   },
+  detection: {
+    summary: "our detectors against PyOD's, TSB-AD's and Merlion's on real data: quality and time",
+    load: async () => (await import("./detection.ts")).detectionBench,
+  },
   detectors: {
     summary: "every detector: a sample on the stream, training on one machine, size",
     load: async () => (await import("./detectors.ts")).detectorsBench,

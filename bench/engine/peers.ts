@@ -92,7 +92,7 @@ export function absence({ needs }: Peer): string | undefined {
   const missing = needs.find((path) => !existsSync(new URL(path, root)));
   return missing === undefined
     ? undefined
-    : `${missing} is not there; run \`node bench/peers/install.mjs\` to install the peers`;
+    : `${missing} is not there; run \`node bench/peers/install.mjs engine\` to install the peers`;
 }
 
 /** The environment of a peer. Libraries make pools of threads before anybody can tell them otherwise. */

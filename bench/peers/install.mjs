@@ -1,13 +1,17 @@
 #!/usr/bin/env node
-// Installs the engines that `npm run bench -- engine` compares ours with into .peers/ (git-ignored), from PyPI and npm alone:
+// Installs what ours is compared with into .peers/ (git-ignored), from PyPI and npm alone: `install.mjs engine` for
+// `npm run bench -- engine`, `install.mjs detection` for `npm run bench -- detection`, without a word both.
 //
 //   .peers/pytorch   Python venv: PyTorch, and what exports the networks to ONNX
 //   .peers/keras     Python venv: TensorFlow for CPUs and Keras
 //   .peers/npm       tfjs with its WASM backend, onnxruntime-node, and tfjs-node with a C++ binding built here
 //   .peers/onnx      the networks as ONNX models, from PyTorch
+//   .peers/pyod      Python venv: PyOD
+//   .peers/merlion   Python venv: Merlion
+//   .peers/tsb-ad    Python venv: TSB-AD with PyTorch, and PyOD for what of it needs PyTorch
 //
 // Run again, it does what is not done yet. One peer that cannot be had does not keep the others from being installed; exit code
-// 1 and a sentence at the end then say which one and why, and the benchmark skips it. About 7 GB, most of it PyTorch's.
+// 1 and a sentence at the end then say which one and why, and the benchmark skips it. About 7 GB each, most of it PyTorch's.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
@@ -23,6 +27,9 @@ const versions = {
   tfjs: "4.22.0",
   onnxruntime: "1.30.0",
   nodeApiHeaders: "1.9.0",
+  pyod: "3.6.7",
+  merlion: "2.0.4",
+  tsbAd: "1.5",
 };
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -37,7 +44,7 @@ const markFile = ".installed.json";
 const shownOutput = 1500;
 
 /** In order: the ONNX models need PyTorch, the binding of tfjs-node needs TensorFlow and the npm packages. */
-const steps = [
+const engine = [
   {
     name: "pytorch",
     run: () =>
@@ -56,6 +63,24 @@ const steps = [
   { name: "tfjs-node's binding", run: tfjsBinding },
   { name: "ONNX models", run: onnxModels },
 ];
+
+const detection = [
+  { name: "pyod", run: () => venv("pyod", [`pyod==${versions.pyod}`]) },
+  { name: "merlion", run: () => venv("merlion", [`salesforce-merlion==${versions.merlion}`]) },
+  {
+    name: "tsb-ad",
+    run: () =>
+      venv("tsb-ad", [`TSB-AD==${versions.tsbAd}`, `torch==${versions.torch}`, `pyod==${versions.pyod}`]),
+  },
+];
+
+const groups = { engine, detection };
+const [asked = "both"] = process.argv.slice(2);
+if (asked !== "both" && !Object.hasOwn(groups, asked)) {
+  console.error(`install: there is nothing called "${asked}": say engine or detection, or nothing for both`);
+  process.exit(2);
+}
+const steps = asked === "both" ? [...engine, ...detection] : groups[asked];
 
 await mkdir(peers, { recursive: true });
 const failures = [];

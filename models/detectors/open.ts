@@ -41,6 +41,11 @@ export function enoughRows(rows: number, { window }: DetectorSpec): boolean {
   return rows - Math.max(fewestHeldBack, window + 1) > window;
 }
 
+/** The part of a series' rows that is held back from training. */
+export function heldBackPart(rows: number, { heldBack, window }: DetectorSpec): number {
+  return Math.max(heldBack, Math.max(fewestHeldBack, window + 1) / rows);
+}
+
 /**
  * Rows that a device's level is followed over: none where it has seen fewer than that. A change slower than all that is known of a device can't be told from a
  * fault that lasts: SKAB's faults last 100 to 300 rows on 400 rows of history, and following the level costs a ridge VAR(3) 0.02 to 0.04 of its AUROC there.
@@ -50,7 +55,7 @@ function levelRows({ adaptRows }: DetectorSpec, rows: number): number {
 }
 
 /** Rows far outside would pull the weights after them; in scores they count in full, up to the spec's clip. */
-const trainingClip = 10;
+export const trainingClip = 10;
 
 /**
  * A detector of the catalog on one device: rows are scaled, the kind says how far each is off what it has learned, and the score is the squared residual of each
@@ -87,8 +92,7 @@ export async function openDetector(options: OpenDetectorOptions): Promise<Detect
     const cuts = all.flatMap((series) => {
       const { rows } = series;
       if (!enoughRows(rows, spec)) return [];
-      const enough = Math.max(fewestHeldBack, spec.window + 1);
-      const heldBack = Math.max(spec.heldBack, enough / rows);
+      const heldBack = heldBackPart(rows, spec);
       return [inTime ? { series, ...splitInTime(rows, heldBack) } : splitByContent(series, heldBack)];
     });
     if (cuts.length > 0) return cuts;

@@ -10,8 +10,9 @@ import {
   randomRule,
   randomScores,
 } from "./evaluate.ts";
+import { joinedLabels } from "./judge.ts";
 import { nabFigures, nabOfFile } from "./nab-alarms.ts";
-import { joinedLabels, type RunOptions, type RunRow } from "./run.ts";
+import type { RunOptions, RunRow } from "./run.ts";
 
 /** What guessing and what one alarm without end get on the same labels: every table has them. */
 export async function baselines({

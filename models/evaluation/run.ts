@@ -8,11 +8,11 @@ import { alarmRule } from "../detectors/alarm-rule.ts";
 import { blueprintFor, kindOf } from "../detectors/catalog.ts";
 import { checkLearning } from "../detectors/check-learning.ts";
 import type { Calibration, Detector, Recent } from "../detectors/detector.ts";
-import type { Input } from "../detectors/kind.ts";
 import { enoughRows, openDetector } from "../detectors/open.ts";
 import { type Arm, trainArms } from "./arms.ts";
 import { type ClassMetrics, classMetrics, meanClassMetrics } from "./classes.ts";
-import { type Evaluation, evaluateScores, macroAverage } from "./evaluate.ts";
+import { type Evaluation, macroAverage } from "./evaluate.ts";
+import { judgeDevice, judgePooled } from "./judge.ts";
 import { type AlarmedSeries, type NabFigures, nabFigures, nabOfFile } from "./nab-alarms.ts";
 import { type Scored, testScorer } from "./scored.ts";
 import type { VusOptions } from "./vus.ts";
@@ -153,7 +153,7 @@ export async function run(options: RunOptions): Promise<RunRow[]> {
         if (file) windowed.push({ ...file, scores: one.scores.slice() });
         if (set.judging === "device")
           rows.push({
-            ...line(device, judge(one, data, options), models?.[d]),
+            ...line(device, judgeDevice(one, data, options), models?.[d]),
             ...classesOf(detector, data),
             ...(file && { nab: { nabScore: nabOfFile(file) } }),
           });
@@ -205,45 +205,6 @@ async function openFor(devices: readonly LoadedDevice[], options: RunOptions): P
   );
   const topology = JSON.stringify(await blueprintFor(spec, channels, pretrain?.objective));
   return openDetector({ spec, topology, channels, seed, statistics, maxBatch: training.batchSize });
-}
-
-type JudgeOptions = RunOptions & { readonly input: Input };
-
-function judge(scored: Scored, data: DeviceData, { vus, set }: RunOptions): Evaluation {
-  const { scores, labels, rule, contributions, terms } = scored;
-  const explained =
-    data.rootCauses && terms === data.test.channels
-      ? { contributions, channels: terms, events: data.rootCauses }
-      : undefined;
-  return evaluateScores({
-    scores,
-    labels,
-    rule,
-    rateHz: data.test.rateHz ?? set.rateHz,
-    vus,
-    explained,
-  });
-}
-
-/** Scores of different devices are comparable as multiples of their thresholds. */
-function judgePooled(scored: readonly Scored[], { alarm, vus, set, input }: JudgeOptions): Evaluation {
-  const scores = new Float64Array(scored.reduce((sum, one) => sum + one.scores.length, 0));
-  let at = 0;
-  for (const one of scored) {
-    scores.set(
-      one.scores.map((score) => score / one.threshold),
-      at,
-    );
-    at += one.scores.length;
-  }
-  const rule = alarmRule({ input }, alarm, { threshold: 1 });
-  const labels = joinedLabels(scored.map(({ labels }) => labels));
-  return evaluateScores({ scores, labels, rule, rateHz: set.rateHz, vus });
-}
-
-/** Of all devices, one after the other. */
-export function joinedLabels(parts: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(Buffer.concat(parts));
 }
 
 function classesOf({ probabilities }: Detector, { test, testClasses }: DeviceData): Pick<RunRow, "classes"> {

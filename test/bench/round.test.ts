@@ -137,10 +137,10 @@ describe.skipIf(!built)(suite, () => {
   });
 
   const wrong: readonly (readonly [string[], string])[] = [
-    [["speed"], 'bench: there is no benchmark "speed": there is ablation, detectors, engine, round'],
+    [["speed"], 'bench: there is no benchmark "speed": there is ablation, detection, detectors, engine, round'],
     [
       ["constructor"],
-      'bench: there is no benchmark "constructor": there is ablation, detectors, engine, round',
+      'bench: there is no benchmark "constructor": there is ablation, detection, detectors, engine, round',
     ],
     [["round", "--agnts", "8"], "bench: unknown option '--agnts' (Did you mean --agents?)"],
     [["round", "more"], "bench: too many arguments. Expected 0 arguments but got 1."],

@@ -14,7 +14,7 @@ import { layer, randomFloats, relativeError, sequential } from "./support.ts";
 const root = join(import.meta.dirname, "../../..");
 const python = join(root, ".peers/keras/bin/python");
 if (!existsSync(python))
-  console.warn("skipped: to open our .keras files in Keras, run `node bench/peers/install.mjs` first");
+  console.warn("skipped: to open our .keras files in Keras, run `node bench/peers/install.mjs engine` first");
 
 const folder = join(import.meta.dirname, "../../fixtures/keras");
 const expected: Record<string, { x: number[]; y: number[] }> = JSON.parse(
