@@ -137,7 +137,10 @@ describe.skipIf(!built)(suite, () => {
   });
 
   const wrong: readonly (readonly [string[], string])[] = [
-    [["speed"], 'bench: there is no benchmark "speed": there is ablation, detection, detectors, engine, round'],
+    [
+      ["speed"],
+      'bench: there is no benchmark "speed": there is ablation, detection, detectors, engine, round',
+    ],
     [
       ["constructor"],
       'bench: there is no benchmark "constructor": there is ablation, detection, detectors, engine, round',
