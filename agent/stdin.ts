@@ -1,9 +1,8 @@
 import type { Readable } from "node:stream";
-import type { Clock as CounterClock, LinePreparerState } from "../models/data/line-preparer.ts";
+import type { LinePreparerState } from "../models/data/line-preparer.ts";
 import { readSeries } from "../models/data/read.ts";
 import { formOf, lineHead, type Sample } from "../models/data/sample-line.ts";
-import { deviceSchema, type Kinds, type Schema } from "../models/data/schema.ts";
-import type { Series } from "../models/data/series.ts";
+import type { Kinds } from "../models/data/schema.ts";
 import { FleetError } from "../protocol/errors.ts";
 import type { Clock } from "./clock.ts";
 import { columnLog } from "./column-log.ts";
@@ -12,7 +11,14 @@ import { type Line, lineReader } from "./line-reader.ts";
 import type { Log } from "./log.ts";
 import { ringData } from "./recent-data.ts";
 import type { Batch, Source } from "./source.ts";
-import { plainForm, preparedForm, type StdinForm } from "./stdin-form.ts";
+import {
+  formOfHead,
+  formOfHistory,
+  type History,
+  namedLines,
+  plainForm,
+  type StdinForm,
+} from "./stdin-form.ts";
 
 /**
  * JSON lines: an array of numbers or null, or an object of them by channel (then with an optional time "t"). The first good line fixes the
@@ -77,35 +83,19 @@ export async function openStdin(
     }
   };
 
-  let form: StdinForm | undefined;
-  let waiting: Sample[] = [];
+  const forms = { ...options, resume, log };
+  let form = past && formOfHistory(past, forms);
   // With named channels either kind of line will do; the named ones are looked up in objects.
-  const named = channels ?? past?.series.names;
-  const prepared = (schema: Schema, clock: CounterClock | undefined) =>
-    preparedForm(schema, { clock, rateHz, resume, log });
-  if (past?.schema !== undefined)
-    // With a rate, all are rates per second, whether these lines have times or not.
-    form = prepared(
-      past.schema,
-      rateHz === undefined ? clockOf(past.series.timestampsMs !== undefined) : undefined,
-    );
-  else if (kinds === undefined && named !== undefined)
-    form = plainForm({ kind: "object", channels: named.length, names: named });
+  if (kinds === undefined && channels !== undefined) form ??= plainForm(namedLines(channels));
   const firstForm = (line: Line): StdinForm | undefined => {
     if (kinds === undefined) {
       const found = read(line, formOf);
       return found && plainForm(found);
     }
     const head = read(line, lineHead);
-    if (head === undefined) return undefined;
-    const columns = channels ?? head.names;
-    if (columns === undefined)
-      throw new FleetError(
-        "BAD_INPUT",
-        "the input has arrays, which have no names, and kinds go by names: give an object a line, or a --history whose first line names the columns",
-      );
-    return prepared(deviceSchema(columns, kinds, "the input's first line"), clockOf(head.timed));
+    return head && formOfHead(head, kinds, forms);
   };
+  let waiting: Sample[] = [];
   while (form === undefined) {
     const next = await lines.next();
     if (next.done)
@@ -160,17 +150,13 @@ export async function openStdin(
   };
 }
 
-function clockOf(timed: boolean): CounterClock {
-  return timed ? "times" : "rows";
-}
-
 /** The history, prepared where columns have kinds. */
 async function readHistory(
   file: string,
   { channels, kinds, rateHz }: StdinOptions,
   { log, signal }: Pick<OpenStdin, "log" | "signal">,
-): Promise<{ readonly series: Series; readonly schema?: Schema | undefined }> {
-  const past: { readonly series: Series; readonly schema?: Schema | undefined } =
+): Promise<History> {
+  const past: History =
     kinds === undefined
       ? { series: await readSeries(file, { rateHz, signal }), schema: undefined }
       : await (await import("../models/data/prepared-file.ts")).readPrepared(file, {

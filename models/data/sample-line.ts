@@ -45,11 +45,15 @@ export function parseSample(text: string, form: LineForm): Sample {
   return { values, atMs: timeOf(value[timeKey]) };
 }
 
-/** What a stream's first line says of columns that may hold words: their names, undefined in an array, and whether it has a time. Throws BAD_INPUT. */
-export function lineHead(text: string): {
+/** What a stream's first line says of its columns. */
+export interface LineHead {
+  /** undefined in an array. */
   readonly names: readonly string[] | undefined;
   readonly timed: boolean;
-} {
+}
+
+/** Of columns that may hold words. Throws BAD_INPUT. */
+export function lineHead(text: string): LineHead {
   const { names, count } = columnsOf(parseLine(text));
   if (count < 1) throw bad("it has no columns");
   return { names, timed: names !== undefined && fieldsOf(text, names).atMs !== undefined };
