@@ -1,7 +1,7 @@
 // Compiles models/kernels/assembly (AssemblyScript) to WASM three times: with plain SIMD, with relaxed SIMD, and without SIMD. Each
 // is written, compressed and base64, as models/kernels/wasm-NAME.ts: as a module it needs no path at run time, in the source tree, in
 // dist and in the one-file agent alike. models/kernels/wasm.ts has the interface of their functions, load.ts picks one.
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -16,6 +16,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { brotliCompressSync, constants } from "node:zlib";
 import { lowerSimd } from "./lower-simd.mjs";
 
@@ -47,16 +48,18 @@ const manifest = createRequire(import.meta.url).resolve("assemblyscript/package.
 const digest = sourceDigest();
 const targets = ["wasm.ts", ...Object.keys(BUILDS).map((name) => `wasm-${name}.ts`)];
 if (targets.every(isCurrent)) process.exit(0);
+console.error("building the WASM kernels, once for these sources: about half a minute");
 
 const scratch = mkdtempSync(join(tmpdir(), "starling-kernels-"));
 try {
   const asc = join(dirname(manifest), "bin/asc.js");
-  const built = Object.entries(BUILDS).map(([name, { options, finish = (wasm) => wasm }]) => {
+  const compile = async ([name, { options, finish = (wasm) => wasm }]) => {
     const file = join(scratch, `${name}.wasm`);
     const args = [asc, join(sources, "index.ts"), "--outFile", file, ...OPTIONS, ...options];
-    execFileSync(process.execPath, args, { stdio: "inherit", cwd: sources });
+    await promisify(execFile)(process.execPath, args, { cwd: sources });
     return { name, wasm: finish(readFileSync(file)), declarations: file.replace(/wasm$/, "d.ts") };
-  });
+  };
+  const built = await Promise.all(Object.entries(BUILDS).map(compile));
   const bytes = Math.max(...built.map(({ wasm }) => wasm.length));
   if (bytes > LIMIT_BYTES) throw new Error(`the kernels are ${bytes} bytes, the limit is ${LIMIT_BYTES}`);
   for (const { name, wasm } of built) {

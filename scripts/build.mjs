@@ -1,5 +1,5 @@
 // Builds everything: the kernels (models/kernels/wasm*.ts), dist/ by tsc, and the agent as one self-contained file,
-// dist/starling-agent.js. Says nothing where all is well.
+// dist/starling-agent.js. Where all is well it says nothing but that the kernels take their time.
 import { spawn } from "node:child_process";
 import { chmod, cp, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -45,15 +45,14 @@ if (failed.length > 0) process.exit(1);
 await chmod(`${root}dist/cli/main.js`, 0o755);
 await copySets();
 
-/** Throws with the whole output of the script where it fails; its output is not shown otherwise. */
+/** Throws with what the script has printed where it fails; where it does not, only its stderr is shown. */
 async function run(script, ...args) {
   const child = spawn(process.execPath, [`${root}${script}`, ...args], {
     cwd: root,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text) => (output += text));
+  child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
   const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
   if (code !== 0) throw new Error(`${script} failed:\n${output}`);
 }

@@ -8,6 +8,7 @@ import { writeOut } from "../evaluate/write-out.ts";
 import type { SeriesScore } from "../report/series-page.ts";
 import { modelFlags, modelOptions, readInputs } from "../score/options.ts";
 import type { AlarmView } from "../score/write-scores.ts";
+import { printable } from "../terminal.ts";
 
 const path = z.string().min(1, "give a path");
 
@@ -59,7 +60,7 @@ export const plotCommand = command({
     const { seriesPage } = await import("../report/series-page.ts");
     const inputs = await readInputs(files, {
       model: loaded,
-      warn: (text) => terminal.stderr.write(`${text}\n`),
+      warn: (text) => terminal.stderr.write(`${printable(text)}\n`),
     });
     const { series } = inputs;
     const labels = labelFile === undefined ? undefined : await readLabels(labelFile, { rows: series.rows });

@@ -4,7 +4,7 @@ import { command } from "../command.ts";
 import { count } from "../report/page.ts";
 import { alarmsTable } from "../score/alarms-table.ts";
 import { modelFlags, modelOptions, readInputs } from "../score/options.ts";
-import { answer } from "../terminal.ts";
+import { answer, printable } from "../terminal.ts";
 import { json, jsonFlag } from "./common.ts";
 
 const Options = z.strictObject({
@@ -57,7 +57,10 @@ export const scoreCommand = command({
     const { scoreSeries } = await import("../score/score-series.ts");
     const { alarmViews, writeScores } = await import("../score/write-scores.ts");
     const model = await loadModel(path, task);
-    const inputs = await readInputs(files, { model, warn: (text) => terminal.stderr.write(`${text}\n`) });
+    const inputs = await readInputs(files, {
+      model,
+      warn: (text) => terminal.stderr.write(`${printable(text)}\n`),
+    });
     const { series } = inputs;
     const scored = await scoreSeries(model, inputs);
     if (out !== undefined) await writeScores(scored, series, { out, format, stdout: terminal.stdout });

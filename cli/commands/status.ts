@@ -147,7 +147,7 @@ export function fleetNotes(fleet: readonly DeviceView[]): readonly string[] {
   );
   const odd = fleet.flatMap(({ device, heartbeat }) =>
     (heartbeat?.oddChannels ?? []).map(
-      ({ channel, name = channel, what }) => `${device}: channel ${name} ${what}`,
+      ({ channel, name = channel, what }) => `${device}: channel ${printable(`${name} ${what}`)}`,
     ),
   );
   const barred = fleet.flatMap(({ device, problem }) =>

@@ -115,7 +115,8 @@ class TableRows implements RowSink {
       if (place >= 0) {
         const isWord = schema.columns[place]!.kind === "categorical";
         const value = isWord ? field : exactNumberOf(field, decimalComma);
-        if (value === undefined) throw holds("not a number");
+        if (value === undefined)
+          throw holds("not a number; mend it, or name the column as categorical in the kinds");
         this.#raw[place] = value;
       } else if (role === "time") {
         timestampMs = timestampOf(field, decimalComma);

@@ -144,7 +144,7 @@ test("data set - text in a column of numbers, and columns that differ between fi
   const { devices } = await openDataSet(folder);
   expect(await Promise.all(devices.map((device) => sentenceOf(device.load(), root)))).toEqual([
     "no error",
-    'BAD_INPUT bad-csv/2.csv: line 3 column "y" holds "off", not a number',
+    'BAD_INPUT bad-csv/2.csv: line 3 column "y" holds "off", not a number; mend it, or name the column as categorical in the kinds',
     'BAD_INPUT bad-csv/3.csv: has no column "y", which other files or the set\'s description have; add it or leave the file out',
     'BAD_INPUT bad-csv/4.csv: has a column "z", which other files or the set\'s description do not have; ignore that column or leave the file out',
   ]);

@@ -249,7 +249,11 @@ test("prepare - a stream that is cut anywhere, a file and a plain reference give
 });
 
 for (const [name, text, sentence] of [
-  ["text", "a,b\n1,2\n3,off\n", 'line 3 column "b" holds "off", not a number'],
+  [
+    "text",
+    "a,b\n1,2\n3,off\n",
+    'line 3 column "b" holds "off", not a number; mend it, or name the column as categorical in the kinds',
+  ],
   ["ragged", "a,b\n1,2\n3\n", "line 3 has 1 fields where 2 are expected; mend or remove it"],
   [
     "vanished",
